@@ -1,0 +1,1 @@
+"""Blobs: contents too large to travel inside their events."""

@@ -1,0 +1,1 @@
+"""The bus: moves work from service to service, and tells everybody what changed."""

@@ -1,0 +1,71 @@
+"""HTTP between services: who asks shows the service credential; who cannot be asked is a value.
+
+The client is aiohttp, the cheapest measured on the hot hop. What is asked and
+answered stands in `kernel.model.questions`.
+"""
+
+import hmac
+from typing import Self, TypeVar
+
+import aiohttp
+
+from kernel import wire
+
+T = TypeVar("T")
+
+SERVICE_SCHEME = "Bearer"
+
+
+class PeerUnavailableError(Exception):
+    """The service did not answer, or not with an answer: ask again later."""
+
+
+class Peer:
+    """Another service, asked over HTTP with the service credential. Use as a context manager."""
+
+    def __init__(self, url: str, token: str, *, timeout: float = 10.0) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {
+            "Authorization": f"{SERVICE_SCHEME} {token}",
+            "Content-Type": "application/json",
+        }
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(headers=self._headers, timeout=self._timeout)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def ask(self, path: str, question: object, kind: type[T]) -> T:
+        """POST ``question``; return the answer. Raises `PeerUnavailableError`."""
+        return await self._call("POST", path, wire.to_json(question), kind)
+
+    async def get(self, path: str, kind: type[T]) -> T:
+        """GET ``path``; return the answer. Raises `PeerUnavailableError`."""
+        return await self._call("GET", path, None, kind)
+
+    async def _call(self, method: str, path: str, body: bytes | None, kind: type[T]) -> T:
+        if self._session is None:
+            raise PeerUnavailableError(f"{self._url} is closed")
+        try:
+            async with self._session.request(method, self._url + path, data=body) as response:
+                data = await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise PeerUnavailableError(f"{self._url}{path}: {error!r}") from error
+        if response.status != 200:  # noqa: PLR2004 - internal calls answer 200 or have failed
+            raise PeerUnavailableError(f"{self._url}{path} answered {response.status}")
+        try:
+            return wire.from_json(data, kind)
+        except ValueError as error:
+            raise PeerUnavailableError(f"{self._url}{path}: {error}") from error
+
+
+def shows_token(authorization: str | None, token: str) -> bool:
+    """Return whether an ``Authorization`` header field carries the service credential."""
+    scheme, _, shown = (authorization or "").partition(" ")
+    return scheme == SERVICE_SCHEME and hmac.compare_digest(shown.encode(), token.encode())

@@ -1,0 +1,1 @@
+"""Mailboxes: where local mail ends and users collect it."""

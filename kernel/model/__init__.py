@@ -1,0 +1,1 @@
+"""Pure nouns: addresses, envelopes, replies, events, questions. Standard library only."""

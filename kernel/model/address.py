@@ -1,0 +1,101 @@
+"""Address: a mailbox name, parsed once at the edge and never a string again.
+
+The grammar is RFC 5321 §4.1.2 (``Mailbox``) with RFC 6531's UTF-8 extension.
+"""
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+
+MAX_LOCAL_PART = 64  # octets, RFC 5321 §4.5.3.1.1
+MAX_DOMAIN = 255  # octets, RFC 5321 §4.5.3.1.2
+
+_ATEXT = r"A-Za-z0-9!#$%&'*+\-/=?^_`{|}~"
+_UTF8 = "\u0080-\U0010ffff"
+_DOT_STRING = re.compile(rf"[{_ATEXT}{_UTF8}]+(?:\.[{_ATEXT}{_UTF8}]+)*")
+_QUOTED = re.compile(rf'"((?:[\x20\x21\x23-\x5b\x5d-\x7e{_UTF8}]|\\[\x20-\x7e])*)"')
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_IPV6_TAG = "ipv6:"  # RFC 5321 §4.1.3
+
+
+class BadAddressError(ValueError):
+    """The text is not a mailbox name (RFC 5321 §4.1.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``local@domain``.
+
+    ``local`` is the meaning of the local part: without quotes, case kept
+    (RFC 5321 §2.4). ``domain`` is lower-case ASCII (A-labels), or a literal
+    such as ``[192.0.2.1]`` or ``[ipv6:2001:db8::1]``.
+    """
+
+    local: str
+    domain: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Return the address that ``text`` spells, or raise `BadAddressError`."""
+        local, domain = _split(text)
+        if len(local.encode("utf-8", "surrogateescape")) > MAX_LOCAL_PART:
+            raise BadAddressError(f"the local part is longer than {MAX_LOCAL_PART} octets")
+        return cls(local, parse_domain(domain))
+
+    @property
+    def is_ascii(self) -> bool:
+        """Whether a server without SMTPUTF8 can be told this address (RFC 6531 §3.5)."""
+        return self.local.isascii()
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether the domain is an address literal (RFC 5321 §4.1.3)."""
+        return self.domain.startswith("[")
+
+    def __str__(self) -> str:
+        if _DOT_STRING.fullmatch(self.local):
+            return f"{self.local}@{self.domain}"
+        quoted = self.local.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{quoted}"@{self.domain}'
+
+
+def parse_domain(text: str) -> str:
+    """Return the canonical form of a domain or address literal, or raise `BadAddressError`."""
+    if text.startswith("["):
+        return _literal(text)
+    ascii_text = text if text.isascii() else _a_labels(text)
+    if len(ascii_text) > MAX_DOMAIN or not _DOMAIN.fullmatch(ascii_text):
+        raise BadAddressError("the domain is malformed")
+    return ascii_text.lower()
+
+
+def _split(text: str) -> tuple[str, str]:
+    if text.startswith('"'):
+        match = _QUOTED.match(text)
+        if match is None or text[match.end() : match.end() + 1] != "@":
+            raise BadAddressError("the quoted local part is malformed")
+        return re.sub(r"\\(.)", r"\1", match[1]), text[match.end() + 1 :]
+    local, at, domain = text.partition("@")
+    if not at or not _DOT_STRING.fullmatch(local):
+        raise BadAddressError("the local part is malformed")
+    return local, domain
+
+
+def _literal(text: str) -> str:
+    inner = text[1:-1].lower() if text.endswith("]") else ""
+    tagged = inner.startswith(_IPV6_TAG)
+    try:
+        address = ip_address(inner.removeprefix(_IPV6_TAG))
+    except ValueError:
+        raise BadAddressError("the address literal is malformed") from None
+    if isinstance(address, IPv6Address) != tagged or "%" in inner:
+        raise BadAddressError("the address literal is malformed")
+    return f"[{_IPV6_TAG if tagged else ''}{address}]"
+
+
+def _a_labels(text: str) -> str:
+    try:
+        return text.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise BadAddressError("the domain is malformed") from None

@@ -1,0 +1,105 @@
+"""Envelope: what travels around a message, apart from its content (RFC 5598 §4.1)."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from kernel.model.address import Address
+
+MailId = str
+"""26 characters ``0-9a-z``: 48 bits of milliseconds since 1970, 80 of chance. Sorts by age."""
+
+BlobId = str
+"""Names a blob. The blob of a message is named by its mail id."""
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
+_ID_LENGTH = 26
+_ENTROPY_BITS = 80
+INLINE_LIMIT = 65_536
+"""Contents up to so many octets travel inside their events; larger ones are blobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Refers to a content that stands in the blob store. ``size`` is in octets."""
+
+    id: BlobId
+    size: int
+
+
+Content = bytes | Blob
+"""A message as it goes over the wire, with CRLF line ends: inline, or kept in the blob store."""
+
+
+class Body(StrEnum):
+    """The BODY parameter of MAIL (RFC 6152, RFC 3030)."""
+
+    SEVEN_BIT = "7BIT"
+    EIGHT_BIT = "8BITMIME"
+    BINARY = "BINARYMIME"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One RCPT TO, and what its sender wants to be told about it (RFC 3461 §4.1, §4.2).
+
+    ``notify`` holds NEVER, or any of SUCCESS, FAILURE, DELAY; empty is the default
+    (FAILURE). ``orcpt`` is the ORCPT parameter as it came, or empty.
+    """
+
+    address: Address
+    orcpt: str = ""
+    notify: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who sent a message to whom, and where its content is.
+
+    ``sender`` is the reverse-path; ``None`` is the null reverse-path of reports
+    (RFC 5321 §4.5.5). ``submitter`` is the login name that sent it, or empty.
+    ``ret`` and ``envid`` are DSN parameters (RFC 3461 §4.3, §4.4).
+    """
+
+    id: MailId
+    sender: Address | None
+    recipients: tuple[Recipient, ...]
+    content: Content
+    received_at: datetime
+    submitter: str = ""
+    body: Body = Body.SEVEN_BIT
+    smtputf8: bool = False
+    requiretls: bool = False
+    ret: str = ""
+    envid: str = ""
+
+    @property
+    def size(self) -> int:
+        """The content's size in octets."""
+        return self.content.size if isinstance(self.content, Blob) else len(self.content)
+
+
+def new_mail_id(now: datetime, entropy: Callable[[int], bytes]) -> MailId:
+    """Return a fresh id. ``entropy`` gives so many random octets."""
+    milliseconds = int(now.timestamp() * 1000)
+    chance = int.from_bytes(entropy(_ENTROPY_BITS // 8), "big")
+    return _spell(milliseconds << _ENTROPY_BITS | chance)
+
+
+def derived_mail_id(cause: str, now: datetime) -> MailId:
+    """Return the id of the mail that ``cause`` brings forth: the same, however often asked.
+
+    ``now`` must be a time that the cause fixes, such as when its mail was received.
+    """
+    digest = hashlib.blake2b(cause.encode(), digest_size=_ENTROPY_BITS // 8).digest()
+    return new_mail_id(now, lambda _: digest)
+
+
+def _spell(number: int) -> MailId:
+    digits = []
+    for _ in range(_ID_LENGTH):
+        number, digit = divmod(number, 32)
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))

@@ -1,0 +1,206 @@
+"""Every event: who emits it, who consumes it. Read me first.
+
+===================  ========================  ===========================  ==============
+event                emitted by                consumed by                  how it travels
+===================  ========================  ===========================  ==============
+`MailAccepted`       ingress, delivery         router                       work
+                     (a bounce is mail)
+`MailRouted`         router, ledger            delivery (a lane for local   work
+                     (waiting mail now due)    and one for remote legs)
+`MailDeferred`       delivery                  ledger                       work
+`MailTraced`         everyone                  ledger                       work
+`DirectoryChanged`   auth                      auth, ingress, router        broadcast
+===================  ========================  ===========================  ==============
+
+Work is kept until exactly one consumer has done it, and may come twice; a
+broadcast reaches whoever listens at the moment, and may be missed. Every id is
+derived from the id that caused it, so twins can be recognised.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from kernel.model.address import Address
+from kernel.model.envelope import BlobId, Envelope, MailId
+from kernel.model.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The hop into a mailbox of ours. The recipients of such a leg are mailbox names."""
+
+    def __str__(self) -> str:
+        return "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The hop to whoever takes mail for ``domain`` (a domain or an address literal)."""
+
+    domain: str
+
+    def __str__(self) -> str:
+        return f"remote:{self.domain}"
+
+
+@dataclass(frozen=True, slots=True)
+class Nowhere:
+    """The hop of recipients whom nobody can place. ``reply`` says why; their sender is told."""
+
+    reply: Reply
+
+    def __str__(self) -> str:
+        return f"nowhere:{self.reply.status}"
+
+
+Hop = Local | Remote | Nowhere
+
+
+@dataclass(frozen=True, slots=True)
+class MailAccepted:
+    """We answered 250 for this message, or made it ourselves: it is ours now."""
+
+    envelope: Envelope
+
+    @property
+    def id(self) -> str:
+        """The id of the mail."""
+        return self.envelope.id
+
+
+@dataclass(frozen=True, slots=True)
+class MailRouted:
+    """A leg: the recipients of one message that share a next hop, ready to be tried.
+
+    ``attempt`` counts from 1.
+    """
+
+    envelope: Envelope
+    hop: Hop
+    attempt: int = 1
+
+    @property
+    def id(self) -> str:
+        """``<mail>/remote:example.org/2``."""
+        return f"{self.envelope.id}/{self.hop}/{self.attempt}"
+
+
+class Stage(StrEnum):
+    """Where a recipient's copy stands. The words of RFC 3464 §2.3.3 where it has one."""
+
+    ACCEPTED = "accepted"  # we answered 250
+    ROUTED = "routed"  # placed on a hop
+    DEFERRED = "deferred"  # waits in the ledger for its next attempt
+    EXPANDED = "expanded"  # ended: an alias, others receive in its stead
+    DELIVERED = "delivered"  # ended: in a mailbox
+    RELAYED = "relayed"  # ended: a remote server has taken it over
+    FAILED = "failed"  # ended: refused for good; the sender is told
+    EXPIRED = "expired"  # ended: tried for too long; the sender is told
+    CANCELLED = "cancelled"  # ended: an administrator took it out
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens to this recipient."""
+        return self not in _ON_THE_WAY
+
+
+_ON_THE_WAY = frozenset({Stage.ACCEPTED, Stage.ROUTED, Stage.DEFERRED})
+OUTCOMES = (
+    Stage.DEFERRED,
+    Stage.DELIVERED,
+    Stage.RELAYED,
+    Stage.FAILED,
+    Stage.EXPIRED,
+    Stage.CANCELLED,
+)
+"""What can come of an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailDeferred:
+    """A leg that cannot be carried now. It waits in the ledger until ``due``.
+
+    ``leg`` is what to publish then: after an attempt, the coming one. ``why`` is
+    the last word on it.
+
+    ``unless`` is set when a worker vanished while it had the work, so that nobody
+    knows how far it came: recipients of whom the timeline has an entry of one of
+    these stages, with ``leg`` as its cause, have been served and are left out.
+    """
+
+    leg: MailRouted
+    due: datetime
+    why: Reply
+    unless: tuple[Stage, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The id of the leg that waits."""
+        return self.leg.id
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What became of one recipient in one step.
+
+    ``detail`` says it for people: the rule that let it in, the hop, the host
+    that took it. ``reply`` is the remote's answer or ours, if there was one.
+    """
+
+    recipient: Address
+    stage: Stage
+    detail: str = ""
+    reply: Reply | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the ledger remembers of a message beside its timeline; comes with ``ACCEPTED``.
+
+    ``blob`` is empty when the content is inline. ``origin`` says where it came
+    from: a listener and a client address, or the leg that it reports on.
+    """
+
+    sender: Address | None
+    size: int
+    origin: str
+    submitter: str = ""
+    blob: BlobId = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MailTraced:
+    """A step of a message's way.
+
+    ``cause`` is the id of the mail for ``ACCEPTED`` and ``EXPANDED``, and the id of
+    the leg for ``ROUTED`` and for what came of an attempt. (mail, recipient, stage,
+    cause) names an entry of the timeline: a second one of that name is a twin.
+    """
+
+    mail: MailId
+    at: datetime
+    cause: str
+    traces: tuple[Trace, ...]
+    summary: Summary | None = None
+
+    @property
+    def id(self) -> str:
+        """Names this step; the same for its twins."""
+        return f"{self.cause}/traced/{self.traces[0].stage if self.traces else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryChanged:
+    """Users, domains, aliases, networks or listeners changed: drop what was cached of them.
+
+    ``kind`` is the resource in the REST API's plural (``users``), ``key`` its name.
+    """
+
+    kind: str
+    key: str = ""
+
+
+Work = MailAccepted | MailRouted | MailDeferred | MailTraced
+Notice = DirectoryChanged
+Event = Work | Notice

@@ -1,0 +1,119 @@
+"""Settings that every service shares, read from ``POSTROOM_*`` or from secret files.
+
+A secret may stand in a file of its own: with ``POSTROOM_SECRETS_DIR=/run/secrets`` the
+service token is read from ``/run/secrets/postroom_service_token``.
+"""
+
+import os
+import socket
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.sources import SecretsSettingsSource
+
+
+class PostroomSettings(BaseSettings):
+    """The base of all settings: frozen, from the environment first, then from secret files."""
+
+    model_config = SettingsConfigDict(env_prefix="POSTROOM_", frozen=True, extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Add the folder that ``POSTROOM_SECRETS_DIR`` names, if it does."""
+        del dotenv_settings, file_secret_settings
+        folder = os.environ.get("POSTROOM_SECRETS_DIR", "")  # noqa: TID251 - a settings module
+        secrets = (SecretsSettingsSource(settings_cls, secrets_dir=folder),) if folder else ()
+        return (init_settings, env_settings, *secrets)
+
+
+class PlatformSettings(PostroomSettings):
+    """What a process needs to join the others, whichever services it runs."""
+
+    hostname: str = Field(
+        default_factory=socket.getfqdn,
+        description="Our name in SMTP greetings and trace headers. Should resolve back to us.",
+    )
+    domain: str = Field(
+        default="example.test",
+        description="The primary domain: made at first start, and used for every generated address.",
+    )
+    bus_url: str = Field(
+        default="sqlite:///var/bus.db",
+        description="The bus: `sqlite:///FILE` on one machine, `amqp://USER:PASSWORD@HOST` for RabbitMQ.",
+    )
+    bus_password: SecretStr | None = Field(
+        default=None, description="Password for `bus_url`, where it names a user without one."
+    )
+    blobs_url: str = Field(
+        default="file:///var/blobs",
+        description="Contents over 64 KiB: `file:///FOLDER` (relative to where we run: `file:///var/…`).",
+    )
+    mailboxes_url: str = Field(
+        default="maildir:///var/mail", description="Local mailboxes: `maildir:///FOLDER`."
+    )
+    database_url: str = Field(
+        default="sqlite+aiosqlite:///var/postroom.db",
+        description="The tables of auth and ledger: `sqlite+aiosqlite:///FILE` or `postgresql+asyncpg://…`.",
+    )
+    database_password: SecretStr | None = Field(
+        default=None, description="Password for `database_url`, where it names a user without one."
+    )
+    auth_url: str = Field(default="http://127.0.0.1:8001", description="Where auth is asked.")
+    ledger_url: str = Field(
+        default="http://127.0.0.1:8002", description="Where the ledger is asked."
+    )
+    service_token: SecretStr = Field(
+        description="The credential that services show one another. No default: make a long random one."
+    )
+    health_listen: str = Field(
+        default="127.0.0.1:8009",
+        description="HOST:PORT of `/healthz`, `/readyz` and `/metrics`; empty for none.",
+    )
+    log_format: str = Field(
+        default="auto", description="`json`, `pretty`, or `auto`: pretty on a terminal."
+    )
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    grace: timedelta = Field(
+        default=timedelta(seconds=20),
+        description="How long work under way may take to end when we are asked to stop.",
+    )
+
+
+def path_of(url: str) -> Path:
+    """Return the file or folder that an embedded URL names: ``sqlite:///var/x`` is ``var/x``.
+
+    Four slashes make it absolute, as in SQLAlchemy: ``sqlite:////srv/x`` is ``/srv/x``.
+    """
+    _, _, path = url.partition(":///")
+    if not path:
+        raise ValueError(
+            f"{url} names no path; write it as scheme:///relative or scheme:////absolute"
+        )
+    return Path(path)
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """Return the two halves of ``HOST:PORT``; an IPv6 host stands in brackets."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit():
+        raise ValueError(f"{listen!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def documented(settings: type[BaseSettings]) -> list[tuple[str, Any, str]]:
+    """Return (environment variable, default, purpose) of every field, for docs/settings.md."""
+    prefix = settings.model_config.get("env_prefix", "")
+    return [
+        (str(field.validation_alias or f"{prefix}{name}").upper(), field, field.description or "")
+        for name, field in settings.model_fields.items()
+    ]

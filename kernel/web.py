@@ -1,0 +1,48 @@
+"""Web: runs a service's HTTP application with uvicorn, inside our own event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import uvicorn
+
+from kernel.settings import host_and_port
+
+Application = Callable[..., Any]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: `kernel.runtime` owns the signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serve_web(app: Application, listen: str) -> AsyncIterator[None]:
+    """Serve ``app`` on ``listen`` (``HOST:PORT``) meanwhile; ends its requests before it stops."""
+    host, port = host_and_port(listen)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=75,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(), name=f"web {listen}")
+    try:
+        while not server.started:
+            await asyncio.sleep(0.01)
+            if serving.done():
+                raise OSError(f"cannot listen on {listen}")
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.wait([serving])

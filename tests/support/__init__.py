@@ -1,0 +1,1 @@
+"""What tests share: people, envelopes, legs, and fakes that keep the ports' promises."""

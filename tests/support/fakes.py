@@ -1,0 +1,129 @@
+"""Fakes of the ports: entered like production, they keep the ports' promises in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from pydantic import SecretStr
+
+from kernel.blobs.port import BlobMissingError
+from kernel.bus.port import Handler, Listener, Parked, QueueState
+from kernel.mailboxes.port import MessageMissingError, StoredMessage
+from kernel.model.address import Address
+from kernel.model.envelope import Blob
+from kernel.model.events import DirectoryChanged, Work
+from kernel.platform import Platform
+from kernel.settings import PlatformSettings
+from tests.support.mail import NOON
+
+
+class RecordingBus:
+    """Remembers what was published; consumers and listeners are called by the test."""
+
+    def __init__(self) -> None:
+        self.published: list[Work] = []
+        self.notices: list[DirectoryChanged] = []
+        self.handlers: dict[tuple[type, str], Handler] = {}
+        self.listeners: list[Listener] = []
+        self.failure: Exception | None = None
+
+    async def publish(self, *events: Work) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.published.extend(events)
+
+    async def consume(self, kind, handler, *, lane="", concurrency=64, again=None) -> None:
+        self.handlers[kind, lane] = handler
+        await asyncio.Event().wait()
+
+    async def broadcast(self, notice: DirectoryChanged) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.notices.append(notice)
+        for listener in self.listeners:
+            await listener(notice)
+
+    async def listen(self, kind, listener) -> None:
+        self.listeners.append(listener)
+        await asyncio.Event().wait()
+
+    async def queues(self) -> tuple[QueueState, ...]:
+        return ()
+
+    async def parked(self, limit: int = 100) -> tuple[Parked, ...]:
+        return ()
+
+    async def replay(self, key: str) -> bool:
+        return False
+
+    def trouble(self) -> str:
+        return str(self.failure or "")
+
+
+class DictBlobs:
+    """A blob store in a dictionary."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+
+    async def put(self, name: str, chunks: AsyncIterator[bytes]) -> Blob:
+        data = b"".join([chunk async for chunk in chunks])
+        self.blobs[name] = data
+        return Blob(name, len(data))
+
+    async def read(self, name: str) -> AsyncIterator[bytes]:
+        if name not in self.blobs:
+            raise BlobMissingError(name)
+        yield self.blobs[name]
+
+    async def delete(self, name: str) -> None:
+        self.blobs.pop(name, None)
+
+    async def older_than(self, moment: datetime) -> AsyncIterator[str]:
+        for name in list(self.blobs):
+            yield name
+
+
+class DictMailboxes:
+    """Mailboxes in a dictionary: {mailbox: {key: message}}."""
+
+    def __init__(self) -> None:
+        self.boxes: dict[Address, dict[str, bytes]] = {}
+        self.failure: Exception | None = None
+
+    async def deliver(self, mailbox: Address, key: str, chunks: AsyncIterator[bytes]) -> bool:
+        if self.failure is not None:
+            raise self.failure
+        data = b"".join([chunk async for chunk in chunks])
+        return self.boxes.setdefault(mailbox, {}).setdefault(key, data) is data
+
+    async def messages(self, mailbox: Address) -> tuple[StoredMessage, ...]:
+        return tuple(StoredMessage(k, len(v)) for k, v in self.boxes.get(mailbox, {}).items())
+
+    async def read(self, mailbox: Address, key: str) -> AsyncIterator[bytes]:
+        if key not in self.boxes.get(mailbox, {}):
+            raise MessageMissingError(key)
+        yield self.boxes[mailbox][key]
+
+    async def delete(self, mailbox: Address, key: str) -> None:
+        self.boxes.get(mailbox, {}).pop(key, None)
+
+
+def make_platform(**changes) -> Platform:
+    """Return a platform of fakes at noon. ``settings`` may be a dictionary of changes."""
+    settings = PlatformSettings(
+        **{
+            "hostname": "mx.ours.test",
+            "domain": "ours.test",
+            "service_token": SecretStr("service-token"),
+            "health_listen": "",
+            **changes.pop("settings", {}),
+        }
+    )
+    parts = {
+        "bus": RecordingBus(),
+        "blobs": DictBlobs(),
+        "mailboxes": DictMailboxes(),
+        "clock": lambda: NOON,
+    }
+    return Platform(settings, **{**parts, **changes})
