@@ -91,5 +91,5 @@ class Batcher(Generic[Q, A]):
 
 
 def _for_askers(error: BaseException) -> BaseException:
-    """A batch cut off by our own end looks like a lost connection to those who asked."""
+    """Return what askers see: a batch cut off by our own end looks like a lost connection."""
     return ConnectionAbortedError() if isinstance(error, asyncio.CancelledError) else error

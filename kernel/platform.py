@@ -73,7 +73,7 @@ def open_mailboxes(settings: PlatformSettings) -> Mailboxes:
         case "maildir":
             from kernel.mailboxes import maildir
 
-            return maildir.open_mailboxes(settings.mailboxes_url, settings.hostname)
+            return maildir.open_mailboxes(settings.mailboxes_url)
         case scheme:
             raise UnknownSchemeError(f"mailboxes_url: no adapter for {scheme!r}")
 

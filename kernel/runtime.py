@@ -60,33 +60,35 @@ async def _supervise(
     stop: asyncio.Event,
     when_ready: Callable[[], None],
 ) -> int:
-    running = {
-        asyncio.create_task(_serve(service, platform), name=service.name): service
-        for service in services
-    }
+    running = [asyncio.ensure_future(service.serve(platform)) for service in services]
     announcer = asyncio.create_task(_announce(platform, when_ready))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([*running, stopping], return_when=asyncio.FIRST_COMPLETED)
-    failed = [task for task in running if task.done()]
     for extra in (announcer, stopping):
         extra.cancel()
-    for task, service in reversed(running.items()):
-        task.cancel()
-        await asyncio.wait([task])
-        _log.info("stopped", service=service.name)
-    return 1 if failed else 0
+    outcomes = [
+        await _end(*pair) for pair in zip(reversed(services), reversed(running), strict=True)
+    ]
+    return 0 if all(outcomes) else 1
 
 
-async def _serve(service: Service, platform: Platform) -> None:
-    try:
-        await service.serve(platform)
+async def _end(service: Service, task: "asyncio.Future[None]") -> bool:
+    """Stop a service and wait for its end; return whether it had worked until now."""
+    ended_early = task.done()
+    task.cancel()
+    await asyncio.wait([task])
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        _log.error("failed", service=service.name, exc_info=error)
+    elif ended_early:
         _log.error("ended without being asked to", service=service.name)
-    except Exception:
-        _log.exception("failed", service=service.name)
+    else:
+        _log.info("stopped", service=service.name)
+    return error is None and not ended_early
 
 
 async def _announce(platform: Platform, when_ready: Callable[[], None]) -> None:
     while platform.health.troubles():
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # noqa: ASYNC110 - checks are asked, they do not tell
     _log.info("ready")
     when_ready()

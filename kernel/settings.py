@@ -45,25 +45,25 @@ class PlatformSettings(PostroomSettings):
     )
     domain: str = Field(
         default="example.test",
-        description="The primary domain: made at first start, and used for every generated address.",
+        description="The primary domain: made at first start, used for generated addresses.",
     )
     bus_url: str = Field(
         default="sqlite:///var/bus.db",
-        description="The bus: `sqlite:///FILE` on one machine, `amqp://USER:PASSWORD@HOST` for RabbitMQ.",
+        description="The bus: `sqlite:///FILE` on one machine, `amqp://USER@HOST` for RabbitMQ.",
     )
     bus_password: SecretStr | None = Field(
         default=None, description="Password for `bus_url`, where it names a user without one."
     )
     blobs_url: str = Field(
         default="file:///var/blobs",
-        description="Contents over 64 KiB: `file:///FOLDER` (relative to where we run: `file:///var/…`).",
+        description="Contents over 64 KiB: `file:///FOLDER`, relative to where we run.",
     )
     mailboxes_url: str = Field(
         default="maildir:///var/mail", description="Local mailboxes: `maildir:///FOLDER`."
     )
     database_url: str = Field(
         default="sqlite+aiosqlite:///var/postroom.db",
-        description="The tables of auth and ledger: `sqlite+aiosqlite:///FILE` or `postgresql+asyncpg://…`.",
+        description="Tables of auth and ledger: `sqlite+aiosqlite:///FILE`, `postgresql+asyncpg://…`.",
     )
     database_password: SecretStr | None = Field(
         default=None, description="Password for `database_url`, where it names a user without one."
@@ -73,7 +73,7 @@ class PlatformSettings(PostroomSettings):
         default="http://127.0.0.1:8002", description="Where the ledger is asked."
     )
     service_token: SecretStr = Field(
-        description="The credential that services show one another. No default: make a long random one."
+        description="What services show one another. No default: make a long random one."
     )
     health_listen: str = Field(
         default="127.0.0.1:8009",

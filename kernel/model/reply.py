@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Reply:
     """``250 2.0.0 OK``.
 
-    ``text`` may hold several lines, parted by ``\\n``; it is untrusted when it
+    ``text`` may hold several lines, parted by line feeds; it is untrusted when it
     came from a remote (clean it with `printable` before showing it).
     """
 

@@ -95,7 +95,10 @@ class DictMailboxes:
         if self.failure is not None:
             raise self.failure
         data = b"".join([chunk async for chunk in chunks])
-        return self.boxes.setdefault(mailbox, {}).setdefault(key, data) is data
+        box = self.boxes.setdefault(mailbox, {})
+        is_new = key not in box
+        box.setdefault(key, data)
+        return is_new
 
     async def messages(self, mailbox: Address) -> tuple[StoredMessage, ...]:
         return tuple(StoredMessage(k, len(v)) for k, v in self.boxes.get(mailbox, {}).items())

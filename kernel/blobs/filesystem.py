@@ -1,0 +1,85 @@
+"""Blobs as files: ``FOLDER/ab/01km…ab``, parted by the last two characters of the name."""
+
+import asyncio
+import os
+import re
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kernel import durable
+from kernel.blobs.port import BlobMissingError, BlobsUnavailableError
+from kernel.model.envelope import Blob, BlobId
+from kernel.settings import path_of
+
+_NAME = re.compile(r"[0-9a-z][0-9a-z._-]{1,199}")
+
+
+class FileBlobs:
+    """Keeps every blob in a file of its own below ``folder``, which several hosts may share."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def put(self, name: BlobId, chunks: AsyncIterator[bytes]) -> Blob:
+        """See `Blobs.put`."""
+        path = self._path(name)
+        temporary = self._folder / "tmp" / f"{name}.{secrets.token_hex(8)}"
+
+        def place(written: Path) -> None:
+            durable.make_folder(path.parent)
+            written.replace(path)
+            durable.sync_folder(path.parent)
+
+        try:
+            return Blob(name, await durable.write_file(temporary, chunks, place))
+        except durable.DiskError as error:
+            raise BlobsUnavailableError(f"cannot write blob {name}: {error}") from error
+
+    async def read(self, name: BlobId) -> AsyncIterator[bytes]:
+        """See `Blobs.read`."""
+        try:
+            async for chunk in durable.read_file(self._path(name)):
+                yield chunk
+        except FileNotFoundError as error:
+            raise BlobMissingError(name) from error
+        except durable.DiskError as error:
+            raise BlobsUnavailableError(f"cannot read blob {name}: {error}") from error
+
+    async def delete(self, name: BlobId) -> None:
+        """See `Blobs.delete`."""
+        try:
+            await durable.on_disk(self._path(name).unlink, missing_ok=True)
+        except durable.DiskError as error:
+            raise BlobsUnavailableError(f"cannot delete blob {name}: {error}") from error
+
+    async def older_than(self, moment: datetime) -> AsyncIterator[BlobId]:
+        """See `Blobs.older_than`. Also clears away what writers that died left half written."""
+        for path in await asyncio.to_thread(lambda: list(_written_before(self._folder, moment))):
+            if path.parent.name == "tmp":
+                path.unlink(missing_ok=True)
+            else:
+                yield path.name
+
+    def _path(self, name: BlobId) -> Path:
+        if not _NAME.fullmatch(name):
+            raise BlobMissingError(f"not the name of a blob: {name!r}")
+        return self._folder / name[-2:] / name
+
+
+def open_store(url: str) -> FileBlobs:
+    """Return the store that ``file:///FOLDER`` names. Its folder is made at the first write."""
+    return FileBlobs(path_of(url))
+
+
+def _written_before(folder: Path, moment: datetime) -> Iterator[Path]:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            path = Path(root, name)
+            try:
+                written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            except FileNotFoundError:
+                continue
+            if written < moment:
+                yield path
