@@ -88,7 +88,7 @@ async def _end(service: Service, task: "asyncio.Future[None]") -> bool:
 
 
 async def _announce(platform: Platform, when_ready: Callable[[], None]) -> None:
-    while platform.health.troubles():
-        await asyncio.sleep(0.05)  # noqa: ASYNC110 - checks are asked, they do not tell
+    while platform.health.troubles():  # noqa: ASYNC110 - checks are asked, they do not tell
+        await asyncio.sleep(0.05)
     _log.info("ready")
     when_ready()
