@@ -1,0 +1,1 @@
+"""The one history of all tables: auth's and the ledger's."""
