@@ -1,0 +1,1 @@
+"""The `postroom` command: runs the services, and talks to them."""

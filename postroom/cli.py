@@ -1,0 +1,80 @@
+"""The command's entrance: finds the subcommand, and turns what goes wrong into words.
+
+Exit codes: 0 fine, 1 refused, 2 not understood, 3 the server was not reachable.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from cyclopts import App, CycloptsError
+from pydantic import ValidationError
+
+from postroom.errors import RefusedError, UnreachableError
+
+FINE, REFUSED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
+CODES = {RefusedError: REFUSED, UnreachableError: UNREACHABLE, ValueError: USAGE}
+
+COMMANDS = {
+    "serve": ("postroom.serve:serve", "Run the services in this process."),
+    "migrate": ("postroom.commands.migrate:migrate", "Bring the database's tables up to date."),
+    "user": ("postroom.commands.users:app", "Users: who has a mailbox and may log in."),
+    "domain": ("postroom.commands.domains:app", "Domains whose mail is ours."),
+    "alias": ("postroom.commands.aliases:app", "Addresses that stand for others."),
+    "network": ("postroom.commands.networks:app", "Networks whose machines may relay."),
+    "listener": ("postroom.commands.listeners:app", "Listeners, and what each allows."),
+    "explain": ("postroom.commands.explain:explain", "Say who may send what to whom, and why."),
+    "send": ("postroom.commands.send:send", "Send a test message."),
+    "trace": ("postroom.commands.trace:trace", "Tell the story of a message."),
+    "queue": ("postroom.commands.queue:app", "Mail that waits, and why."),
+    "queues": ("postroom.commands.status:queues", "Work on the bus."),
+    "parked": ("postroom.commands.status:parked", "Events that nobody could handle."),
+    "status": ("postroom.commands.status:status", "Say whether everything works."),
+}
+
+
+def main() -> None:
+    """Run the `postroom` command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """Do what ``words`` say; return the exit code."""
+    try:
+        result = build()(words, exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        return USAGE  # cyclopts has said why
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _hush()
+    except (RefusedError, UnreachableError, ValueError, OSError) as error:
+        return _complain(error)
+    return result if isinstance(result, int) else FINE
+
+
+def build() -> App:
+    """Return the command with its subcommands, each imported when it is called."""
+    app = App(name="postroom", help="Postroom, a mail system.", version=version("postroom"))
+    for name, (place, purpose) in COMMANDS.items():
+        app.command(place, name=name, help=purpose)
+    return app
+
+
+def _complain(error: Exception) -> int:
+    print(f"postroom: {_words(error)}", file=sys.stderr)
+    return next((code for kind, code in CODES.items() if isinstance(error, kind)), REFUSED)
+
+
+def _words(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+    return "; ".join(faults)
+
+
+def _hush() -> int:
+    """Nobody reads us any more: keep Python from complaining about it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FINE

@@ -1,0 +1,46 @@
+"""The folder of an installation on one machine: its secrets, and how its server is reached."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+from postroom.settings import SERVER_FILE, ServeSettings, secrets_folder
+
+SECRET_OCTETS = 24
+
+
+def prepare(settings: ServeSettings) -> str:
+    """Make the folder and its secrets; return the administrator's password if we made it up."""
+    settings.var.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = secrets_folder(settings.var)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    keep(folder / "postroom_service_token", secrets.token_urlsafe(SECRET_OCTETS))
+    given = settings.admin_password
+    password = given.get_secret_value() if given else secrets.token_urlsafe(SECRET_OCTETS)
+    is_new = keep(folder / "postroom_admin_password", password)
+    return "" if given or not is_new else password
+
+
+def keep(file: Path, secret: str) -> bool:
+    """Write ``secret`` to ``file`` unless there is one already; whether there was none.
+
+    Of several processes that try at once one wins, and nobody sees half a secret.
+    """
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text(secret)
+    try:
+        os.link(draft, file)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True
+
+
+def note_server(var: Path, auth_url: str, ledger_url: str, smtp: str) -> None:
+    """Write down for the command how the server in ``var`` is reached."""
+    draft = var / f".{SERVER_FILE}.{os.getpid()}"
+    draft.write_text(json.dumps({"auth_url": auth_url, "ledger_url": ledger_url, "smtp": smtp}))
+    draft.replace(var / SERVER_FILE)
