@@ -1,6 +1,6 @@
-"""Writes docs/settings.md from the settings classes: `python -m postroom.reference docs/settings.md`.
+"""Writes docs/settings.md from the settings classes.
 
-With `--check` it only says whether the page is what it would write.
+Called with the file's name; with `--check` before it, only says whether that is up to date.
 """
 
 import importlib
@@ -40,7 +40,7 @@ def main() -> None:
 
 def settings_page() -> str:
     """Return the page about all settings."""
-    sections = [
+    sections: list[tuple[str, type[BaseSettings]]] = [
         ("Every process", PlatformSettings),
         *((name, _settings_of(name)) for name in SERVICES),
         ("`postroom serve`", ServeSettings),
