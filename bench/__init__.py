@@ -1,0 +1,1 @@
+"""The load harness: Postroom beside Postfix, on one machine, in one run."""

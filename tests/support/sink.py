@@ -1,0 +1,67 @@
+"""A remote mail server that keeps what it gets, and answers as the test says. Runs in a thread."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP
+
+
+@dataclass
+class Received:
+    """One message that the remote took."""
+
+    sender: str
+    recipients: list[str]
+    content: bytes
+
+
+@dataclass
+class Sink:
+    """The remote. ``answer`` is asked at RCPT; ``None`` means that the recipient is fine."""
+
+    port: int
+    answer: Callable[[str], str | None] = lambda _: None
+    received: list[Received] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._controller: Controller | None = None
+
+    def start(self) -> "Sink":
+        self._controller = _PatientController(self, hostname="127.0.0.1", port=self.port)
+        self._controller.start()
+        return self
+
+    def stop(self) -> None:
+        if self._controller is not None:
+            self._controller.stop()
+            self._controller = None
+
+    def to(self, recipient: str) -> list[Received]:
+        """Return the messages that came for ``recipient``."""
+        with self._lock:
+            return [mail for mail in self.received if recipient in mail.recipients]
+
+    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+        refusal = self.answer(address)
+        if refusal is not None:
+            return refusal
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+        mail = Received(envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content)
+        with self._lock:
+            self.received.append(mail)
+        return "250 2.0.0 OK"
+
+
+class _PatientController(Controller):
+    """aiosmtpd's controller, with room for long messages."""
+
+    def factory(self) -> SMTP:
+        return SMTP(
+            self.handler, hostname="remote.test", data_size_limit=60_000_000, loop=self.loop
+        )

@@ -1,0 +1,50 @@
+"""Each scenario runs twice: on the embedded stores, and on RabbitMQ with PostgreSQL."""
+
+import json
+
+import pytest
+
+from tests.support.sink import Sink
+from tests.support.stack import Stack, free_port, make_stack
+
+ANN, BEN = "ann@ours.test", "ben@ours.test"
+
+
+@pytest.fixture(scope="module", params=["embedded", "brokered"])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def sink():
+    """Everything remote ends here, unless a route says otherwise."""
+    remote = Sink(free_port()).start()
+    yield remote
+    remote.stop()
+
+
+@pytest.fixture(scope="module")
+def dead_port():
+    """Nobody listens here, until a test does."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def stack(kind, sink, dead_port, tmp_path_factory, request) -> Stack:
+    """A running stack with two users and an alias; machines on the LAN are 127.0.0.1 alone."""
+    urls = request.getfixturevalue("broker_urls") if kind == "brokered" else None
+    routes = {"dead.test": f"127.0.0.1:{dead_port}", "*": f"127.0.0.1:{sink.port}"}
+    stack = make_stack(
+        kind,
+        tmp_path_factory.mktemp(kind),
+        urls,
+        routes=json.dumps(routes),
+        delivery_retry=json.dumps([0.5, 0.5, 1, 2]),
+    )
+    try:
+        stack.start()
+        stack.add_user(ANN)
+        stack.add_user(BEN)
+        yield stack
+    finally:
+        stack.stop()

@@ -1,0 +1,179 @@
+"""A message's way, end to end."""
+
+import email
+import email.policy
+import os
+import re
+
+import pytest
+from flufl.bounce import all_failures
+
+from tests.support.sink import Sink
+from tests.support.stack import send, wait_until
+
+ANN, BEN = "ann@ours.test", "ben@ours.test"
+
+
+def message(subject: str, body: bytes = b"hi\r\n") -> bytes:
+    return (
+        b"From: ann@ours.test\r\nTo: x@y.test\r\nSubject: " + subject.encode() + b"\r\n\r\n" + body
+    )
+
+
+def in_mailbox(stack, address: str, subject: str) -> list[bytes]:
+    return [mail for mail in stack.mailbox(address) if f"Subject: {subject}\r\n".encode() in mail]
+
+
+def test_the_local_copy_is_the_message_octet_for_octet_under_its_trace(stack):
+    sent = message("octets", b".dot\r\n..dots\r\n\xff\x00long" + b"x" * 2000 + b"\r\n\r\nend\r\n")
+    sent = sent.replace(b"\x00", b"")
+
+    with stack.smtp() as session:
+        send(session, "printer@lan.test", [ANN], sent)
+
+    (kept,) = wait_until(lambda: in_mailbox(stack, ANN, "octets"), "it is in the mailbox")
+    trace, copy = kept[: -len(sent)], kept[-len(sent) :]
+    assert copy == sent
+    assert trace.startswith(b"Return-Path: <printer@lan.test>\r\n")
+    assert re.search(rb"^Received: from client\.test \(.*127\.0\.0\.1", trace, re.MULTILINE)
+
+
+def test_a_large_message_goes_by_way_of_the_blob_store_and_leaves_nothing_behind(stack, sink):
+    sent = message("large", os.urandom(1_500_000).hex(" ", 30).replace(" ", "\r\n").encode())
+
+    with stack.smtp() as session:
+        mail = send(session, ANN, [BEN, "large@remote.test"], sent)
+
+    (received,) = wait_until(lambda: sink.to("large@remote.test"), "the remote has it")
+    (kept,) = wait_until(lambda: in_mailbox(stack, BEN, "large"), "it is in the mailbox")
+    assert received.content.endswith(sent)
+    assert kept.endswith(sent)
+    wait_until(lambda: set(stack.stages(mail).values()) == {"delivered", "relayed"}, "traced")
+
+
+def test_one_message_reaches_local_and_remote_recipients(stack, sink):
+    everyone = [ANN, BEN, "one@mixed.test", "two@mixed.test", "three@other.test"]
+
+    with stack.smtp() as session:
+        mail = send(session, ANN, everyone, message("mixed"))
+
+    wait_until(
+        lambda: (
+            list(map(stack.stages(mail).get, everyone))
+            == ["delivered", "delivered", "relayed", "relayed", "relayed"]
+        ),
+        "every recipient has it",
+    )
+    assert len(in_mailbox(stack, ANN, "mixed")) == 1
+    (together,) = sink.to("one@mixed.test")
+    assert together.recipients == ["one@mixed.test", "two@mixed.test"]
+
+
+def test_an_alias_reaches_each_of_its_members_once(stack, sink):
+    targets = [ANN, BEN, "member@remote.test"]
+    stack.call("auth", "/v1/aliases", {"address": "team@ours.test", "targets": targets})
+
+    with stack.smtp() as session:
+        mail = send(session, "x@lan.test", ["team@ours.test", ANN], message("team"))
+
+    wait_until(lambda: sink.to("member@remote.test"), "the remote member has it")
+    wait_until(
+        lambda: (
+            stack.stages(mail)
+            == {
+                "team@ours.test": "expanded",
+                ANN: "delivered",
+                BEN: "delivered",
+                "member@remote.test": "relayed",
+            }
+        ),
+        "the story is complete",
+    )
+    assert len(in_mailbox(stack, ANN, "team")) == 1
+    assert len(in_mailbox(stack, BEN, "team")) == 1
+
+
+def test_a_remote_that_is_busy_gets_the_mail_on_the_retry(stack, sink):
+    answers = iter(["451 4.3.0 busy", "451 4.3.0 still busy"])
+    sink.answer = lambda r: next(answers, None) if r == "busy@remote.test" else None
+
+    with stack.smtp() as session:
+        mail = send(session, ANN, ["busy@remote.test"], message("retry"))
+
+    wait_until(lambda: sink.to("busy@remote.test"), "the retry got through")
+    wait_until(lambda: stack.stages(mail) == {"busy@remote.test": "relayed"}, "it is traced")
+    story = [entry["stage"] for entry in stack.mail(mail)["timeline"]]
+    assert story.count("deferred") == 2
+    assert len(sink.to("busy@remote.test")) == 1
+
+
+def test_a_refusal_comes_back_as_a_report(stack, sink):
+    sink.answer = lambda r: "550 5.1.1 No such user" if r == "gone@remote.test" else None
+
+    with stack.smtp() as session:
+        mail = send(session, ANN, ["gone@remote.test", "there@remote.test"], message("bounce me"))
+
+    (kept,) = wait_until(lambda: reports(stack, ANN, "gone@remote.test"), "the report is there")
+    report = email.message_from_bytes(kept, policy=email.policy.default)
+    assert report["Return-Path"] == "<>"
+    assert report.get_content_type() == "multipart/report"
+    assert report.get_param("report-type") == "delivery-status"
+    assert all_failures(email.message_from_bytes(kept)) == (set(), {b"gone@remote.test"})
+    assert b"Subject: bounce me" in kept
+    assert stack.stages(mail) == {"gone@remote.test": "failed", "there@remote.test": "relayed"}
+
+
+def reports(stack, address: str, failed: str) -> list[bytes]:
+    return [
+        mail
+        for mail in stack.mailbox(address)
+        if b"delivery-status" in mail and failed.encode() in mail
+    ]
+
+
+def test_a_report_that_cannot_be_delivered_ends_quietly(stack, sink):
+    sink.answer = lambda r: "550 5.1.1 Nobody" if r.endswith("@void.test") else None
+
+    with stack.smtp() as session:
+        mail = send(session, "also-gone@void.test", ["gone@void.test"], message("no way back"))
+
+    wait_until(lambda: stack.stages(mail) == {"gone@void.test": "failed"}, "the mail has failed")
+    wait_until(lambda: stack.balance()["open"] == 0, "the report has ended too")
+
+
+def test_mail_for_a_dead_remote_waits_where_it_can_be_seen(stack, dead_port):
+    with stack.smtp() as session:
+        mail = send(session, ANN, ["patient@dead.test"], message("wait"))
+
+    (row,) = wait_until(lambda: [w for w in stack.waiting() if w["mail"] == mail], "it waits")
+    assert row["recipients"] == ["patient@dead.test"]
+    assert row["why"]
+    remote = Sink(dead_port).start()
+    try:
+        wait_until(lambda: remote.to("patient@dead.test"), "the mail arrives when the remote is up")
+    finally:
+        remote.stop()
+    wait_until(lambda: not [w for w in stack.waiting() if w["mail"] == mail], "nothing waits")
+
+
+@pytest.mark.parametrize("ending", [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r"])
+def test_nothing_is_smuggled_behind_a_false_end_of_data(stack, sink, ending):
+    inner = b"MAIL FROM:<x@y.test>\r\nRCPT TO:<smuggled@remote.test>\r\nDATA\r\nx\r\n"
+    with stack.smtp() as session:
+        session.ehlo()
+        session.mail(ANN)
+        session.rcpt("honest@remote.test")
+        session.docmd("DATA")
+        session.send(b"Subject: x\r\n\r\nhi" + ending + inner + b"\r\n.\r\n")
+
+        code, text = session.getreply()
+
+    assert (code, text[:5]) == (554, b"5.6.0")
+    assert not sink.to("smuggled@remote.test")
+
+
+def test_every_accepted_recipient_has_ended_or_waits(stack):
+    wait_until(lambda: stack.balance()["open"] == 0, "everything has ended")
+
+    balance = stack.balance()
+    assert balance["accepted"] == balance["ended"] + balance["waiting"]
