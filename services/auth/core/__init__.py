@@ -1,0 +1,1 @@
+"""Pure decisions: relaying, logins, where an address leads, who is on the LAN."""

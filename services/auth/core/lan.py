@@ -1,0 +1,106 @@
+"""LAN: lists of networks, as administrators write them, and who is in them.
+
+A network is written as CIDR (``10.0.0.0/8``, ``2001:db8::/32``), as a single
+address, or in octet form (``192.168.1.*``).
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Client = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+WIDEST = {4: 8, 6: 7}
+"""The shortest prefix by IP version: 10.0.0.0/8 and fc00::/7 are the widest private networks."""
+
+_OCTET_FORM = re.compile(r"(?:\d{1,3}\.){0,3}(?:\*\.){0,3}\*")
+_OCTETS = 4
+_MAPPED_PREFIX = 96  # ::ffff:0:0/96 is IPv4 in disguise (RFC 4291 §2.5.5.2)
+
+
+class BadNetworkError(ValueError):
+    """The text is not a network, or is one that nobody should trust. Says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Networks to look clients up in; ``!`` before one takes its clients out again."""
+
+    included: tuple[Network, ...] = ()
+    excluded: tuple[Network, ...] = ()
+
+    @classmethod
+    def of(cls, patterns: Iterable[str]) -> "Networks":
+        """Return the networks that ``patterns`` spell, or raise `BadNetworkError`."""
+        wanted: list[Network] = []
+        unwanted: list[Network] = []
+        for pattern in patterns:
+            target = unwanted if pattern.startswith("!") else wanted
+            target.append(parse_network(pattern.removeprefix("!")))
+        return cls(tuple(wanted), tuple(unwanted))
+
+    def __contains__(self, client: Client | None) -> bool:
+        if client is None or any(client in network for network in self.excluded):
+            return False
+        return any(client in network for network in self.included)
+
+
+def parse_network(text: str) -> Network:
+    """Return the network that ``text`` spells, or raise `BadNetworkError`."""
+    spelled = _spell_out(text) if "*" in text else text
+    try:
+        network = ip_network(spelled.strip(), strict=False)
+    except ValueError:
+        raise BadNetworkError(
+            f"{text!r} is no network: write 192.0.2.0/24, 2001:db8::/32, 192.0.2.7 or 192.168.1.*"
+        ) from None
+    return _unmapped(network)
+
+
+def trusted_network(text: str) -> Network:
+    """Return the network that ``text`` spells; refuse one so wide that strangers are in it."""
+    network = parse_network(text)
+    if network.prefixlen == 0:
+        raise BadNetworkError(
+            f"{text!r} is everybody: the whole world could then relay through this server. "
+            "Name the networks of your own machines"
+        )
+    if network.prefixlen < WIDEST[network.version]:
+        raise BadNetworkError(
+            f"{text!r} is wider than any private network (/{WIDEST[network.version]} at most): "
+            "strangers in it could then relay through this server"
+        )
+    return network
+
+
+@lru_cache(maxsize=4096)
+def parse_client(text: str) -> Client | None:
+    """Return the client's address; ``None`` for what is none, which is in no network.
+
+    An IPv4 address mapped into IPv6, as dual-stack sockets show it, is that IPv4 address.
+    """
+    try:
+        client = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(client, "ipv4_mapped", None) or client
+
+
+def _spell_out(text: str) -> str:
+    """``192.168.1.*`` is ``192.168.1.0/24``."""
+    octets = text.strip().split(".")
+    if not _OCTET_FORM.fullmatch(text.strip()) or len(octets) != _OCTETS:
+        return text
+    known = [octet for octet in octets if octet != "*"]
+    return ".".join(known + ["0"] * (_OCTETS - len(known))) + f"/{8 * len(known)}"
+
+
+def _unmapped(network: Network) -> Network:
+    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED_PREFIX:
+        inner = network.network_address.ipv4_mapped
+        if inner is not None:
+            return IPv4Network((int(inner), network.prefixlen - _MAPPED_PREFIX))
+    return network

@@ -1,0 +1,77 @@
+"""Listeners: everything that can be set about one SMTP service, and the three we start with."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kernel.model.questions import Listener, TlsMode
+
+MECHANISMS = ("PLAIN", "LOGIN")
+"""The AUTH mechanisms that we can judge."""
+
+ANY, LAN = "any", "lan"
+"""Words for ``access`` beside networks and ``!networks``."""
+
+_MEBIBYTE = 1024 * 1024
+
+
+class RequireAuth(StrEnum):
+    """Who has to log in."""
+
+    NEVER = "never"
+    TO_RELAY = "to-relay"  # being on the LAN does not suffice
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSettings:
+    """The settings of one listener. The defaults are those of a listener for the world."""
+
+    tls: TlsMode = TlsMode.STARTTLS
+    access: tuple[str, ...] = (ANY,)
+    mechanisms: tuple[str, ...] = ()
+    plaintext_auth: bool = False
+    require_auth: RequireAuth = RequireAuth.NEVER
+    own_addresses_only: bool = True
+    collection_grants: bool = False
+    relay_outside_lan: bool = False
+    relay_nonlocal_senders: bool = True
+    always_relay_senders: tuple[str, ...] = ()
+    always_relay_recipients: tuple[str, ...] = ()
+    reject_local_sender_spoof: bool = True
+    reject_local_helo_spoof: bool = True
+    max_message_size: int = 50 * _MEBIBYTE
+    max_recipients: int = 100
+    max_connections: int = 1000
+    max_connections_per_ip: int = 100
+
+    def public(self, name: str) -> Listener:
+        """Return what ingress must know of the listener ``name``."""
+        return Listener(
+            name,
+            self.tls,
+            self.mechanisms,
+            self.plaintext_auth,
+            self.max_message_size,
+            self.max_recipients,
+            self.max_connections,
+            self.max_connections_per_ip,
+        )
+
+
+def _for_users(tls: TlsMode) -> ListenerSettings:
+    return ListenerSettings(
+        tls=tls,
+        mechanisms=MECHANISMS,
+        require_auth=RequireAuth.ALWAYS,
+        reject_local_sender_spoof=False,
+        reject_local_helo_spoof=False,
+        max_recipients=1000,
+    )
+
+
+DEFAULTS = {
+    "mx": ListenerSettings(),
+    "submission": _for_users(TlsMode.STARTTLS_REQUIRED),
+    "submissions": _for_users(TlsMode.IMPLICIT),
+}
+"""Port 25 for the world, 587 and 465 for our users."""

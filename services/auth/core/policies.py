@@ -1,0 +1,185 @@
+"""Policies: all that is set for the server as a whole, and the facts that follow from it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+
+from kernel.model.address import BadAddressError, parse_domain
+from kernel.model.questions import RelayQuestion
+from services.auth.core.directory import (
+    Domains,
+    Entries,
+    Key,
+    Undelivered,
+    User,
+    keys_for,
+    keys_for_target,
+    owns,
+    resolve,
+)
+from services.auth.core.lan import Client, Networks, parse_client
+from services.auth.core.listener import ANY, LAN, ListenerSettings
+from services.auth.core.patterns import matches_any
+from services.auth.core.relay import Facts
+
+
+class Subject(StrEnum):
+    """What an entry of the black or the white list is about."""
+
+    CLIENT = "client"
+    SENDER = "sender"
+    RECIPIENT = "recipient"
+
+
+@dataclass(frozen=True, slots=True)
+class AddressList:
+    """The black list, or the white one."""
+
+    clients: Networks = field(default_factory=Networks)
+    senders: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, entries: Iterable[tuple[str, str]]) -> "AddressList":
+        """Return the list of these (subject, pattern) pairs."""
+        patterns: dict[str, list[str]] = {subject: [] for subject in Subject}
+        for subject, pattern in entries:
+            patterns[subject].append(pattern)
+        return cls(
+            Networks.of(patterns[Subject.CLIENT]),
+            tuple(patterns[Subject.SENDER]),
+            tuple(patterns[Subject.RECIPIENT]),
+        )
+
+    def names(self, client: Client | None, question: RelayQuestion) -> bool:
+        """Whether the client, the sender or the recipient stands on this list."""
+        return (
+            client in self.clients
+            or matches_any(self.senders, question.sender)
+            or matches_any(self.recipients, question.recipient)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A login over POP or IMAP from an address: it may relay until then."""
+
+    login: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """A snapshot of the server-wide settings. ``hostname`` is our name in SMTP."""
+
+    hostname: str
+    domains: Domains
+    lan: Networks
+    listeners: Mapping[str, ListenerSettings]
+    black: AddressList = field(default_factory=AddressList)
+    white: AddressList = field(default_factory=AddressList)
+    grants: Mapping[Client | None, tuple[Grant, ...]] = field(default_factory=dict)
+
+    def keys(self, question: RelayQuestion) -> tuple[Key, ...]:
+        """Return the keys of the directory to look up before `facts`."""
+        keys = keys_for(question.recipient, self.domains)
+        if question.sender is not None:
+            keys += keys_for_target(question.sender, self.domains)
+        return keys
+
+    def logins(self, question: RelayQuestion) -> tuple[str, ...]:
+        """Return the users to look up before `facts`."""
+        if question.login:
+            return (question.login,)
+        if not self.grants:
+            return ()
+        return tuple(grant.login for grant in self.grants.get(parse_client(question.client), ()))
+
+    def facts(
+        self,
+        question: RelayQuestion,
+        entries: Entries,
+        users: Mapping[str, User | None],
+        now: datetime,
+    ) -> Facts:
+        """Return what the rules want to know. The listener must exist."""
+        listener = self.listeners[question.listener]
+        client = parse_client(question.client)
+        in_lan = client in self.lan
+        domain = self.domains.get(question.recipient.domain)
+        user = _active(users.get(question.login)) if question.login else None
+        holder, covers = self._grant_holder(question, client, entries, users, now)
+        return Facts(
+            listener=listener,
+            place=resolve(question.recipient, self.domains, entries).place,
+            undelivered=domain.undelivered if domain else Undelivered.REFUSE,
+            admitted=_admits(listener.access, client, in_lan=in_lan),
+            blacklisted=self.black.names(client, question),
+            whitelisted=self.white.names(client, question),
+            in_lan=in_lan,
+            sender_is_local=question.sender is not None and question.sender.domain in self.domains,
+            helo_is_spoofed=self._is_our_name(question.helo) and not _is_this_machine(client),
+            always_relay_sender=matches_any(listener.always_relay_senders, question.sender),
+            always_relay_recipient=matches_any(
+                listener.always_relay_recipients, question.recipient
+            ),
+            login=user.login if user else "",
+            login_may_relay=user is not None and user.may_relay,
+            login_owns_sender=user is not None
+            and owns(user, question.sender, self.domains, entries),
+            grant=holder.login if holder else "",
+            grant_may_relay=holder is not None and holder.may_relay,
+            grant_owns_sender=covers,
+        )
+
+    def _grant_holder(
+        self,
+        question: RelayQuestion,
+        client: Client | None,
+        entries: Entries,
+        users: Mapping[str, User | None],
+        now: datetime,
+    ) -> tuple[User | None, bool]:
+        """Return whose grant to use, and whether it covers the sender: one that does comes first.
+
+        Several people may collect their mail from behind one address.
+        """
+        fresh = [g.login for g in self.grants.get(client, ()) if client and g.until > now]
+        holders = [user for user in map(_active, map(users.get, fresh)) if user]
+        for user in holders:
+            if owns(user, question.sender, self.domains, entries):
+                return user, True
+        return (holders[0], False) if holders else (None, False)
+
+    def _is_our_name(self, helo: str) -> bool:
+        try:
+            name = parse_domain(helo)
+        except BadAddressError:
+            return False
+        return name == self.hostname.lower() or name in self.domains
+
+
+def _admits(access: tuple[str, ...], client: Client | None, *, in_lan: bool) -> bool:
+    """Whether the list of who may connect admits the client; an empty one admits nobody."""
+    if access == (ANY,):
+        return True
+    networks = _networks(access)
+    if any(client in excluded for excluded in networks.excluded if client):
+        return False
+    return ANY in access or (LAN in access and in_lan) or client in networks
+
+
+@lru_cache(maxsize=64)
+def _networks(access: tuple[str, ...]) -> Networks:
+    return Networks.of(word for word in access if word not in (ANY, LAN))
+
+
+def _is_this_machine(client: Client | None) -> bool:
+    """Whether it is no lie when the client says our name."""
+    return client is not None and client.is_loopback
+
+
+def _active(user: User | None) -> User | None:
+    return user if user is not None and not user.disabled else None

@@ -1,0 +1,206 @@
+"""May this client send from this sender to this recipient on this listener, and why.
+
+The rules stand in `RULES` in their order; the first that speaks decides. A rule is
+a function of the facts that returns a `Decision`, or `None` to be silent.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kernel.model.questions import Place
+from kernel.model.reply import Reply
+from services.auth.core.directory import Undelivered
+from services.auth.core.listener import ListenerSettings, RequireAuth
+
+ACCEPTED = Reply(250, "2.1.5", "Recipient ok")
+NOT_ACCEPTED = Reply(550, "5.7.1", "Not accepted")
+NO_SUCH_USER = Reply(550, "5.1.1", "No such user here")
+NOT_YOUR_ADDRESS = Reply(553, "5.7.1", "Sender address not allowed")
+AUTH_REQUIRED = Reply(530, "5.7.0", "Authentication required")
+RELAY_DENIED = Reply(550, "5.7.1", "Relaying denied")
+TRY_LATER = Reply(451, "4.3.0", "Try again later")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rules look at.
+
+    ``login`` is who has logged in, ``grant`` whose fresh grant covers the client's
+    address (a listener may ignore grants); each comes with that user's ``may_relay``
+    and whether MAIL FROM is one of that user's addresses.
+    """
+
+    listener: ListenerSettings
+    place: Place
+    undelivered: Undelivered = Undelivered.REFUSE
+    admitted: bool = True
+    blacklisted: bool = False
+    whitelisted: bool = False
+    in_lan: bool = False
+    sender_is_local: bool = False
+    helo_is_spoofed: bool = False
+    always_relay_sender: bool = False
+    always_relay_recipient: bool = False
+    login: str = ""
+    login_may_relay: bool = False
+    login_owns_sender: bool = False
+    grant: str = ""
+    grant_may_relay: bool = False
+    grant_owns_sender: bool = False
+
+    @property
+    def granted(self) -> bool:
+        """Whether a grant counts here. It covers only mail that its user may send."""
+        return bool(self.listener.collection_grants and self.grant and self.grant_owns_sender)
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether nothing tells who the client is."""
+        return not (self.in_lan or self.login or self.granted)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The reply to RCPT, the rule that spoke, and the login under which the mail counts."""
+
+    reply: Reply
+    rule: str
+    submitter: str = ""
+
+
+Rule = Callable[[Facts], Decision | None]
+
+
+def decide(facts: Facts) -> Decision:
+    """Return what the first rule that speaks has to say."""
+    for _, rule in RULES:
+        decision = rule(facts)
+        if decision is not None:
+            return decision
+    return Decision(RELAY_DENIED, "relay-denied", facts.login)
+
+
+def explain(facts: Facts) -> tuple[tuple[str, Decision | None], ...]:
+    """Return what every rule says by itself, in order."""
+    verdicts = tuple((name, rule(facts)) for name, rule in RULES)
+    return (*verdicts, ("relay-denied", Decision(RELAY_DENIED, "relay-denied", facts.login)))
+
+
+def _no_access(facts: Facts) -> Decision | None:
+    return None if facts.admitted else Decision(NOT_ACCEPTED, "no-access", facts.login)
+
+
+def _blocked_address(facts: Facts) -> Decision | None:
+    if facts.blacklisted and not facts.whitelisted:
+        return Decision(NOT_ACCEPTED, "blocked-address", facts.login)
+    return None
+
+
+def _local_sender_spoof(facts: Facts) -> Decision | None:
+    """Speak when a stranger claims to be one of us.
+
+    A grant makes its user known here: otherwise it would never open anything, since
+    that user's own address is a local one.
+    """
+    if facts.listener.reject_local_sender_spoof and facts.sender_is_local and facts.is_stranger:
+        return Decision(NOT_ACCEPTED, "local-sender-spoof")
+    return None
+
+
+def _local_helo_spoof(facts: Facts) -> Decision | None:
+    if facts.listener.reject_local_helo_spoof and facts.helo_is_spoofed and facts.is_stranger:
+        return Decision(NOT_ACCEPTED, "local-helo-spoof")
+    return None
+
+
+def _auth_required(facts: Facts) -> Decision | None:
+    if facts.listener.require_auth is RequireAuth.ALWAYS and not facts.login:
+        return Decision(AUTH_REQUIRED, "auth-required")
+    return None
+
+
+def _not_your_address(facts: Facts) -> Decision | None:
+    if facts.listener.own_addresses_only and facts.login and not facts.login_owns_sender:
+        return Decision(NOT_YOUR_ADDRESS, "not-your-address", facts.login)
+    return None
+
+
+def _local(facts: Facts) -> Decision | None:
+    if facts.place is Place.REMOTE:
+        return None
+    if facts.place is Place.UNKNOWN and facts.undelivered is not Undelivered.REPORT:
+        return Decision(NO_SUCH_USER, "no-such-user", facts.login)
+    return Decision(ACCEPTED, "local", facts.login)
+
+
+def _always_relay_recipient(facts: Facts) -> Decision | None:
+    return _relay_if(facts.always_relay_recipient, "always-relay-recipient", facts.login)
+
+
+def _always_relay_sender(facts: Facts) -> Decision | None:
+    return _relay_if(facts.always_relay_sender, "always-relay-sender", facts.login)
+
+
+def _authenticated(facts: Facts) -> Decision | None:
+    if not facts.login:
+        return None
+    if facts.login_may_relay:
+        return Decision(ACCEPTED, "authenticated", facts.login)
+    return Decision(RELAY_DENIED, "no-relay-privilege", facts.login)
+
+
+def _collection_grant(facts: Facts) -> Decision | None:
+    """Speak when the client collected its mail a moment ago (POP/IMAP-before-SMTP).
+
+    On the LAN no grant is needed, so one that does not cover this sender is no
+    reason to refuse.
+    """
+    if not (facts.listener.collection_grants and facts.grant and facts.grant_may_relay):
+        return None
+    if facts.grant_owns_sender:
+        return Decision(ACCEPTED, "collection-grant", facts.grant)
+    return None if facts.in_lan else Decision(NOT_YOUR_ADDRESS, "not-your-address")
+
+
+def _auth_required_to_relay(facts: Facts) -> Decision | None:
+    if facts.listener.require_auth is RequireAuth.TO_RELAY:
+        return Decision(AUTH_REQUIRED, "auth-required-to-relay")
+    return None
+
+
+def _nonlocal_sender(facts: Facts) -> Decision | None:
+    if facts.listener.relay_nonlocal_senders or facts.sender_is_local:
+        return None
+    return Decision(RELAY_DENIED, "nonlocal-sender")
+
+
+def _lan(facts: Facts) -> Decision | None:
+    return _relay_if(facts.in_lan, "lan")
+
+
+def _open_relay(facts: Facts) -> Decision | None:
+    return _relay_if(facts.listener.relay_outside_lan, "open-relay")
+
+
+def _relay_if(condition: bool, rule: str, submitter: str = "") -> Decision | None:  # noqa: FBT001 - private, and reads well
+    return Decision(ACCEPTED, rule, submitter) if condition else None
+
+
+RULES: tuple[tuple[str, Rule], ...] = (
+    ("no-access", _no_access),
+    ("blocked-address", _blocked_address),
+    ("local-sender-spoof", _local_sender_spoof),
+    ("local-helo-spoof", _local_helo_spoof),
+    ("auth-required", _auth_required),
+    ("not-your-address", _not_your_address),
+    ("local", _local),
+    ("always-relay-recipient", _always_relay_recipient),
+    ("always-relay-sender", _always_relay_sender),
+    ("authenticated", _authenticated),
+    ("collection-grant", _collection_grant),
+    ("auth-required-to-relay", _auth_required_to_relay),
+    ("nonlocal-sender", _nonlocal_sender),
+    ("lan", _lan),
+    ("open-relay", _open_relay),
+)
+"""Name and rule, in the order in which they are asked."""
