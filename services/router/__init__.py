@@ -1,0 +1,1 @@
+"""Router: decides where each recipient of a message goes next."""

@@ -1,0 +1,1 @@
+"""How the router reaches what is outside of it."""

@@ -1,0 +1,1 @@
+"""The router's decisions: who receives a message in the end, and over which hop."""

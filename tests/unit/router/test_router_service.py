@@ -1,0 +1,136 @@
+"""The router turns accepted mail into legs, and tells the ledger."""
+
+from datetime import timedelta
+
+import pytest
+
+from kernel.bus.port import BusUnavailableError
+from kernel.model.address import Address
+from kernel.model.events import Local, MailAccepted, MailDeferred, MailTraced, Stage, Trace
+from kernel.model.questions import Place, Whereabouts
+from services.router.ports import DirectoryUnavailableError
+from services.router.service import PERHAPS_ROUTED, SETTLING, Router
+from tests.support.fakes import make_platform
+from tests.support.mail import ANN, BOB, CAT, MAIL_ID, NOON, make_envelope, make_leg
+
+ALL = Address("all", "ours.test")
+KNOWN = {
+    ANN: Whereabouts(ANN, Place.MAILBOX, (ANN,)),
+    BOB: Whereabouts(BOB, Place.REMOTE),
+    CAT: Whereabouts(CAT, Place.REMOTE),
+    ALL: Whereabouts(ALL, Place.ALIAS, (ANN, BOB)),
+}
+
+
+class DictDirectory:
+    """Knows ``KNOWN`` once it has been asked ``outages`` times in vain; remembers nothing."""
+
+    def __init__(self, outages=0):
+        self.outages = outages
+        self.asked = []
+
+    def recall(self, addresses):
+        del addresses
+        return {}
+
+    async def look_up(self, addresses):
+        self.asked.append(tuple(addresses))
+        if self.outages:
+            self.outages -= 1
+            raise DirectoryUnavailableError
+        return {address: KNOWN[address] for address in addresses}
+
+
+@pytest.fixture
+def platform():
+    return make_platform()
+
+
+@pytest.fixture
+def router(platform):
+    return Router(platform, DictDirectory())
+
+
+def routed(leg, *recipients):
+    hop = str(leg.hop)
+    traces = tuple(Trace(recipient, Stage.ROUTED, hop) for recipient in recipients)
+    return MailTraced(MAIL_ID, NOON, leg.id, traces)
+
+
+async def test_legs_are_published_before_what_is_told_of_them(router, platform):
+    local, remote = make_leg(ANN, hop=Local()), make_leg(BOB)
+
+    await router.accept(MailAccepted(make_envelope(ANN, BOB)))
+
+    assert platform.bus.published == [local, remote, routed(local, ANN), routed(remote, BOB)]
+
+
+async def test_an_alias_ends_and_its_members_begin_in_one_event(router, platform):
+    await router.accept(MailAccepted(make_envelope(ALL)))
+
+    expanded = next(e for e in platform.bus.published if isinstance(e, MailTraced))
+    assert expanded.cause == MAIL_ID
+    assert [(t.recipient, t.stage) for t in expanded.traces] == [
+        (ALL, Stage.EXPANDED),
+        (ANN, Stage.ACCEPTED),
+        (BOB, Stage.ACCEPTED),
+    ]
+    assert expanded.traces[0].detail == "ann@ours.test, bob@elsewhere.test"
+
+
+async def test_a_member_who_is_addressed_too_is_not_accepted_twice(router, platform):
+    await router.accept(MailAccepted(make_envelope(ALL, ANN)))
+
+    expanded = next(e for e in platform.bus.published if isinstance(e, MailTraced))
+    assert [t.recipient for t in expanded.traces if t.stage is Stage.ACCEPTED] == [BOB]
+
+
+async def test_what_may_have_been_routed_before_asks_the_ledger_about_remote_legs(router, platform):
+    local, remote = make_leg(ANN, hop=Local()), make_leg(BOB)
+
+    await router.accept_again(MailAccepted(make_envelope(ANN, BOB)))
+
+    doubtful = MailDeferred(remote, NOON + SETTLING, PERHAPS_ROUTED, unless=(Stage.ROUTED,))
+    assert platform.bus.published == [local, doubtful, routed(local, ANN)]
+
+
+async def test_a_leg_in_doubt_is_not_said_to_be_routed(router, platform):
+    await router.accept_again(MailAccepted(make_envelope(BOB)))
+
+    assert not any(isinstance(event, MailTraced) for event in platform.bus.published)
+
+
+async def test_an_outage_of_auth_is_waited_for(platform):
+    directory = DictDirectory(outages=2)
+
+    await Router(platform, directory).accept(MailAccepted(make_envelope(BOB)))
+
+    assert len(directory.asked) == 3
+    assert platform.bus.published[0] == make_leg(BOB)
+
+
+async def test_a_long_outage_of_auth_puts_the_mail_back_on_its_queue(platform):
+    mail = MailAccepted(make_envelope(BOB))
+    patience = timedelta(milliseconds=20)
+
+    await Router(platform, DictDirectory(outages=1000), patience).accept(mail)
+
+    assert platform.bus.published == [mail]
+
+
+async def test_a_bus_that_is_away_is_the_consumer_s_business(router, platform):
+    platform.bus.failure = BusUnavailableError("no broker")
+
+    with pytest.raises(BusUnavailableError):
+        await router.accept(MailAccepted(make_envelope(BOB)))
+
+
+async def test_routing_twice_repeats_the_same_ids(platform):
+    router = Router(platform, DictDirectory())
+    mail = MailAccepted(make_envelope(ANN, BOB))
+
+    await router.accept(mail)
+    await router.accept(mail)
+
+    ids = [event.id for event in platform.bus.published]
+    assert ids[: len(ids) // 2] == ids[len(ids) // 2 :]
