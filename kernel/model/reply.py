@@ -43,4 +43,6 @@ class Reply:
 
 def printable(text: str) -> str:
     """Return ``text`` without control characters: fit for a log, a page or a report."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else " " for c in text)
