@@ -1,0 +1,280 @@
+"""The command against a server that answers as the API says."""
+
+import asyncio
+import json
+
+import pytest
+from aiohttp import BasicAuth, web
+from aiohttp.test_utils import TestServer
+
+from postroom import cli
+
+ANN = {
+    "login": "ann",
+    "address": "ann@ours.test",
+    "full_name": "Ann",
+    "may_relay": True,
+    "administrator": False,
+    "disabled": False,
+}
+
+
+class Stub:
+    """Answers what it was told to, and remembers what it was asked."""
+
+    def __init__(self):
+        self.answers = {}
+        self.asked = []
+
+    async def handle(self, request):
+        body = await request.json() if request.can_read_body else None
+        self.asked.append((request.method, request.path, dict(request.query), body))
+        self.login = BasicAuth.decode(request.headers["Authorization"])
+        answers = self.answers[request.method, request.path]
+        status, content = answers.pop(0) if isinstance(answers, list) else answers
+        kind = "application/json" if status < 400 else "application/problem+json"
+        return web.Response(status=status, body=json.dumps(content), content_type=kind)
+
+
+@pytest.fixture
+async def server(monkeypatch, tmp_path):
+    stub = Stub()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", stub.handle)
+    async with TestServer(app) as running:
+        for name in ("AUTH", "LEDGER"):
+            monkeypatch.setenv(f"POSTROOM_{name}_URL", str(running.make_url("/")))
+        monkeypatch.setenv("POSTROOM_VAR", str(tmp_path))
+        monkeypatch.setenv("POSTROOM_ADMIN_PASSWORD", "secret")
+        yield stub
+
+
+async def postroom(*words):
+    """Return the exit code of the command."""
+    return await asyncio.to_thread(cli.run, words)
+
+
+async def test_a_user_is_added_as_told(server, capsys):
+    server.answers["POST", "/v1/users"] = (201, ANN)
+
+    code = await postroom(
+        "user", "add", "ann@ours.test", "--password", "p", "--login", "ann", "--no-relay"
+    )
+
+    assert code == 0
+    (asked,) = server.asked
+    assert asked[3] == {
+        "address": "ann@ours.test",
+        "password": "p",
+        "login": "ann",
+        "full_name": "",
+        "may_relay": False,
+        "administrator": False,
+    }
+    assert (server.login.login, server.login.password) == ("admin", "secret")
+    assert "ann@ours.test" in capsys.readouterr().out
+
+
+async def test_a_list_is_read_to_its_last_page(server, capsys):
+    server.answers["GET", "/v1/users"] = [
+        (200, {"items": [ANN], "next": "ann"}),
+        (200, {"items": [{**ANN, "login": "bob"}], "next": None}),
+    ]
+
+    assert await postroom("user", "list", "--json") == 0
+
+    assert [user["login"] for user in json.loads(capsys.readouterr().out)] == ["ann", "bob"]
+    assert server.asked[1][2]["after"] == "ann"
+
+
+async def test_a_refusal_is_told_in_the_servers_words(server, capsys):
+    problem = {"title": "Conflict", "detail": "there is an ann already", "field": "address"}
+    server.answers["POST", "/v1/users"] = (409, problem)
+
+    code = await postroom("user", "add", "ann@ours.test", "--password", "p")
+
+    assert code == cli.REFUSED
+    assert capsys.readouterr().err == "postroom: address: there is an ann already\n"
+
+
+async def test_a_credential_that_is_not_accepted_is_named(server, capsys):
+    server.answers["GET", "/v1/users"] = (401, {"title": "Unauthorized"})
+
+    assert await postroom("user", "list") == cli.REFUSED
+
+    assert "does not accept the credential of 'admin'" in capsys.readouterr().err
+
+
+async def test_a_server_that_is_not_there_has_a_code_of_its_own(server, monkeypatch, capsys):
+    monkeypatch.setenv("POSTROOM_AUTH_URL", "http://127.0.0.1:1")
+
+    assert await postroom("user", "list") == cli.UNREACHABLE
+
+    assert "no answer from http://127.0.0.1:1" in capsys.readouterr().err
+
+
+async def test_a_word_that_is_not_understood_is_a_fault_of_usage(server):
+    assert await postroom("user", "frobnicate") == cli.USAGE
+
+
+async def test_without_a_credential_it_says_where_one_would_be(server, monkeypatch, capsys):
+    monkeypatch.delenv("POSTROOM_ADMIN_PASSWORD")
+
+    assert await postroom("user", "list") == cli.REFUSED
+
+    assert "POSTROOM_ADMIN_PASSWORD" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "path", "body"),
+    [
+        ("user disable ann", "PATCH", "/v1/users/ann", {"disabled": True}),
+        ("user enable ann", "PATCH", "/v1/users/ann", {"disabled": False}),
+        ("user remove ann@ours.test", "DELETE", "/v1/users/ann@ours.test", None),
+        ("user passwd ann --password n", "PATCH", "/v1/users/ann", {"password": "n"}),
+        ("domain remove old.test", "DELETE", "/v1/domains/old.test", None),
+        ("network add 192.0.2.0/24", "POST", "/v1/networks", {"cidr": "192.0.2.0/24"}),
+        ("network remove 192.0.2.0/24", "DELETE", "/v1/networks/192.0.2.0/24", None),
+        (
+            "alias add all@ours.test a@ours.test b@x.test",
+            "POST",
+            "/v1/aliases",
+            {"address": "all@ours.test", "targets": ["a@ours.test", "b@x.test"]},
+        ),
+        ("alias remove all@ours.test", "DELETE", "/v1/aliases/all@ours.test", None),
+        (
+            "listener set mx require_auth=always max_recipients=50",
+            "PATCH",
+            "/v1/listeners/mx",
+            {"require_auth": "always", "max_recipients": 50},
+        ),
+        (
+            "queue retry 01k/remote:b.test/2",
+            "POST",
+            "/v1/waiting/01k/remote:b.test/2/retry",
+            None,
+        ),
+    ],
+)
+async def test_each_word_asks_for_its_deed(server, words, method, path, body):
+    server.answers[method, path] = (200, {})
+
+    assert await postroom(*words.split()) == 0
+
+    assert server.asked == [(method, path, {}, body)]
+
+
+async def test_a_new_password_of_our_own_is_remembered_next_to_the_server(server, tmp_path):
+    secret = tmp_path / "secrets" / "postroom_admin_password"
+    secret.parent.mkdir()
+    secret.write_text("secret")
+    server.answers["PATCH", "/v1/users/admin"] = (200, {"login": "admin"})
+
+    assert await postroom("user", "passwd", "admin", "--password", "new") == 0
+
+    assert secret.read_text() == "new"
+
+
+async def test_explain_names_the_rule_that_spoke(server, capsys):
+    server.answers["POST", "/v1/explain"] = (
+        200,
+        {
+            "reply": "550 5.7.1 Relaying denied",
+            "rule": "relay-denied",
+            "submitter": "",
+            "facts": {"client_in_lan": False},
+            "rules": [{"rule": "lan", "verdict": "silent"}],
+        },
+    )
+
+    words = "explain --client 203.0.113.9 --from a@x.test --to b@y.test"
+    assert await postroom(*words.split()) == 0
+
+    out = capsys.readouterr().out
+    assert out.startswith("550 5.7.1 Relaying denied\nrule: relay-denied\n")
+    assert server.asked[0][3]["listener"] == "mx"
+
+
+async def test_the_queue_says_what_waits_and_why(server, capsys):
+    leg = {
+        "id": "01k/remote:b.test/2",
+        "mail": "01k",
+        "hop": "remote:b.test",
+        "attempt": 2,
+        "due": "2026-01-05T12:00:00+00:00",
+        "since": "2026-01-05T11:00:00+00:00",
+        "sender": None,
+        "recipients": ["bob@b.test"],
+        "why": "451 4.3.0 Try\x1b[2J again",
+    }
+    server.answers["GET", "/v1/waiting"] = (200, {"items": [leg], "next": None})
+
+    assert await postroom("queue") == 0
+
+    heading, row = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["DUE", "ATTEMPT", "FROM", "TO", "WHY", "LEG"]
+    assert row.split() == [
+        "now",
+        "2",
+        "<>",
+        "bob@b.test",
+        "451",
+        "4.3.0",
+        "Try",
+        "[2J",
+        "again",
+        "01k/remote:b.test/2",
+    ]
+
+
+async def test_trace_tells_each_recipients_story(server, capsys):
+    step = {"cause": "01k", "detail": "", "reply": None}
+    server.answers["GET", "/v1/mails/01k"] = (
+        200,
+        {
+            "id": "01k",
+            "sender": "ann@ours.test",
+            "size": 120,
+            "origin": "mx 127.0.0.1",
+            "submitter": "",
+            "accepted_at": "2026-01-05T12:00:00+00:00",
+            "ended_at": None,
+            "recipients": [{"recipient": "bob@b.test", "stage": "deferred"}],
+            "timeline": [
+                {
+                    **step,
+                    "at": "2026-01-05T12:00:00+00:00",
+                    "recipient": "bob@b.test",
+                    "stage": "accepted",
+                    "detail": "lan",
+                },
+                {
+                    **step,
+                    "at": "2026-01-05T12:00:01+00:00",
+                    "recipient": "bob@b.test",
+                    "stage": "deferred",
+                    "reply": "451 4.3.0 Busy",
+                },
+            ],
+        },
+    )
+
+    assert await postroom("trace", "01k") == 0
+
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "bob@b.test: deferred",
+        "  2026-01-05 12:00:00  accepted   lan",
+        "  2026-01-05 12:00:01  deferred   451 4.3.0 Busy",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("consumers", "parked", "code"), [(1, 0, 0), (0, 0, 1), (1, 1, 1)], ids=["well", "idle", "sick"]
+)
+async def test_status_fails_when_something_is_wrong(server, consumers, parked, code):
+    queue = {"name": "MailAccepted", "ready": 0, "taken": 0, "consumers": consumers}
+    server.answers["GET", "/v1/whoami"] = (200, {})
+    server.answers["GET", "/v1/balance"] = (200, {"accepted": 1, "ended": 1})
+    server.answers["GET", "/v1/queues"] = (200, {"items": [queue], "parked": parked})
+
+    assert await postroom("status") == code

@@ -1,0 +1,68 @@
+"""The folder of an installation on one machine."""
+
+import json
+
+from pydantic import SecretStr
+
+from postroom.folder import keep, note_server, prepare
+from postroom.settings import CommandSettings, ServeSettings
+
+
+def test_the_first_start_makes_secrets_for_the_owner_alone(tmp_path):
+    var = tmp_path / "var"
+
+    password = prepare(ServeSettings(var=var, admin_password=None))
+
+    assert var.stat().st_mode & 0o777 == 0o700
+    files = {file.name: file for file in (var / "secrets").iterdir()}
+    assert files.keys() == {"postroom_service_token", "postroom_admin_password"}
+    assert {file.stat().st_mode & 0o777 for file in files.values()} == {0o600}
+    assert files["postroom_admin_password"].read_text() == password
+
+
+def test_later_starts_keep_the_secrets_and_tell_nothing(tmp_path):
+    settings = ServeSettings(var=tmp_path / "var", admin_password=None)
+    prepare(settings)
+    before = (settings.var / "secrets" / "postroom_service_token").read_text()
+
+    assert prepare(settings) == ""
+    assert (settings.var / "secrets" / "postroom_service_token").read_text() == before
+
+
+def test_a_password_that_was_given_is_not_told(tmp_path):
+    settings = ServeSettings(var=tmp_path, admin_password=SecretStr("given"))
+
+    assert prepare(settings) == ""
+    assert (tmp_path / "secrets" / "postroom_admin_password").read_text() == "given"
+
+
+def test_of_two_who_keep_a_secret_the_first_wins(tmp_path):
+    file = tmp_path / "secret"
+
+    assert keep(file, "first")
+    assert not keep(file, "second")
+    assert file.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_command_finds_the_server_of_its_folder(tmp_path, monkeypatch):
+    for name in ("AUTH_URL", "LEDGER_URL", "SMTP", "ADMIN_PASSWORD", "SECRETS_DIR"):
+        monkeypatch.delenv(f"POSTROOM_{name}", raising=False)
+    monkeypatch.setenv("POSTROOM_VAR", str(tmp_path))
+    prepare(ServeSettings(admin_password=SecretStr("given")))
+    note_server(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:2", "127.0.0.1:3")
+
+    settings = CommandSettings()
+
+    assert settings.auth_url == "http://127.0.0.1:1"
+    assert settings.smtp == "127.0.0.1:3"
+    assert settings.admin_password == SecretStr("given")
+
+
+def test_the_environment_is_stronger_than_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("POSTROOM_VAR", str(tmp_path))
+    monkeypatch.setenv("POSTROOM_AUTH_URL", "http://there.test")
+    note_server(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:2", "127.0.0.1:3")
+
+    assert CommandSettings().auth_url == "http://there.test"
+    assert json.loads((tmp_path / "server.json").read_text())["smtp"] == "127.0.0.1:3"
