@@ -1,0 +1,107 @@
+"""Handling: one consumer's way with one event, the same over every bus.
+
+Here, and nowhere else, any exception of a handler is caught: it is written to the
+log, counted, and turned into the reason for which the adapter tries again or parks.
+"""
+
+import asyncio
+from collections.abc import Set as AbstractSet
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+import structlog
+
+from kernel import metrics, wire
+from kernel.bus.port import Handler, Listener
+from kernel.model.events import (
+    Event,
+    MailAccepted,
+    MailDeferred,
+    MailRouted,
+    MailTraced,
+    Notice,
+    Work,
+)
+
+W = TypeVar("W", bound=Work)
+N = TypeVar("N", bound=Notice)
+
+MAX_FAILURES = 3
+"""An event that failed so often is parked."""
+
+_log = structlog.get_logger("bus")
+
+
+class Handling(Generic[W]):
+    """Calls the handler of one consumer, and tells how it went."""
+
+    def __init__(self, kind: type[W], handler: Handler[W], again: Handler[W] | None) -> None:
+        self._kind = kind
+        self._handler = handler
+        self._again = again or handler
+        self._done = metrics.EVENTS_HANDLED.labels(kind.__name__, "done")
+        self._failed = metrics.EVENTS_HANDLED.labels(kind.__name__, "failed")
+        self._parked = metrics.EVENTS_PARKED.labels(kind.__name__)
+
+    def read(self, data: bytes) -> W:
+        """Return the event that ``data`` holds, or raise `wire.UnreadableEventError`."""
+        event = wire.decode(data)
+        if not isinstance(event, self._kind):
+            raise wire.UnreadableEventError(f"not a {self._kind.__name__}")
+        return event
+
+    async def attempt(self, event: W, *, again: bool) -> str:
+        """Handle ``event``; return why that failed, or an empty string."""
+        try:
+            await (self._again if again else self._handler)(event)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the bus goes on
+            _log.exception(
+                "handler failed", event=event.id, kind=self._kind.__name__, mail=mail_of(event)
+            )
+            self._failed.inc()
+            return f"{type(error).__name__}: {error}"
+        self._done.inc()
+        return ""
+
+    def parked(self, why: str, key: object) -> None:
+        """Write down that an event was put aside."""
+        _log.error("event parked", kind=self._kind.__name__, why=why, key=str(key))
+        self._parked.inc()
+
+
+async def call_listener(listener: Listener[N], notice: N) -> None:
+    """Tell one listener; its failure concerns nobody else."""
+    try:
+        await listener(notice)
+    except Exception:  # noqa: BLE001 - whatever it is, the bus goes on
+        _log.exception("listener failed", kind=type(notice).__name__)
+
+
+def retry_delay(failures: int) -> float:
+    """Return after how many seconds an event that failed so often is tried again."""
+    return 1.0 if failures <= 1 else 5.0
+
+
+def mail_of(event: Event) -> str:
+    """Return the id of the mail that ``event`` is about."""
+    match event:
+        case MailAccepted() | MailRouted():
+            return event.envelope.id
+        case MailDeferred():
+            return event.leg.envelope.id
+        case MailTraced():
+            return event.mail
+        case _:
+            return ""
+
+
+async def wind_down(tasks: AbstractSet[asyncio.Task[None]], grace: timedelta) -> None:
+    """Wait until ``tasks`` have ended, and cancel those that still run after ``grace``."""
+    try:
+        if tasks and grace:
+            await asyncio.wait(tuple(tasks), timeout=grace.total_seconds())
+    finally:
+        left = tuple(tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)

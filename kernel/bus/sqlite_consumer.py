@@ -1,0 +1,134 @@
+"""A consumer of the SQLite bus: so many events at a time, from its own process or the file."""
+
+import asyncio
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+from kernel import wire
+from kernel.bus.handling import MAX_FAILURES, Handling, retry_delay, wind_down
+from kernel.bus.sqlite_tables import Lease
+from kernel.bus.sqlite_writer import Job, Writer
+from kernel.clock import Clock
+from kernel.model.events import Work
+
+W = TypeVar("W", bound=Work)
+
+
+class Consumer(Generic[W]):
+    """Handles up to ``concurrency`` events of one queue at a time.
+
+    ``_behind`` says that the file may hold events for us. As long as it does, newly
+    published ones have to queue up there too, or the old would never be reached.
+    """
+
+    def __init__(
+        self, queue: str, handling: Handling[W], concurrency: int, writer: Writer, clock: Clock
+    ) -> None:
+        self._queue = queue
+        self._handling = handling
+        self._free = concurrency
+        self._writer = writer
+        self._clock = clock
+        self._behind = False
+        self._claiming = False
+        self._last_chance = False  # one of our events is on its last chance
+        self._closed = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def reserve(self) -> bool:
+        """Keep room for an event that is being published, if there is any."""
+        if self._free < 1 or self._behind or self._claiming or self._closed:
+            return False
+        self._free -= 1
+        return True
+
+    def give_up(self) -> None:
+        """Use the room for another event: that one was not published."""
+        self._free += 1
+        self._claim()
+
+    def take(self, lease: Lease, event: W) -> None:
+        """Handle an event for which room was kept."""
+        if self._closed:
+            self._release(lease, touched=False)
+            return
+        task = asyncio.create_task(self._work(lease, event))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def look(self) -> None:
+        """Look into the file: there may be something for us."""
+        self._behind = True
+        self._claim()
+
+    async def close(self, grace: timedelta) -> None:
+        """Take nothing more; give handlers ``grace`` to end, then hand back what they have."""
+        self._closed = True
+        await wind_down(self._tasks, grace)
+
+    def _claim(self) -> None:
+        if not self._behind or self._claiming or self._free < 1 or self._closed:
+            return
+        limit, self._free = self._free, 0
+        self._behind, self._claiming = False, True
+        now, last_chance = self._clock().timestamp(), not self._last_chance
+        self._writer.submit(
+            Job(
+                lambda tables: tables.claim(self._queue, limit, now, last_chance=last_chance),
+                lambda found: self._claimed(limit, found),
+            )
+        )
+
+    def _claimed(self, limit: int, found: list[tuple[Lease, bytes]]) -> None:
+        self._claiming = False
+        self._free += limit - len(found)
+        if len(found) == limit:
+            self._behind = True
+        for lease, data in found:
+            self._last_chance = self._last_chance or lease.is_last_chance
+            self._open(lease, data)
+        self._claim()
+
+    def _open(self, lease: Lease, data: bytes) -> None:
+        try:
+            event = self._handling.read(data)
+        except wire.UnreadableEventError as error:
+            self._park(lease, f"unreadable: {error}")
+            self._free += 1
+            return
+        self.take(lease, event)
+
+    async def _work(self, lease: Lease, event: W) -> None:
+        try:
+            why = await self._handling.attempt(event, again=lease.again)
+        except asyncio.CancelledError:
+            self._release(lease, touched=True)
+            raise
+        if not why:
+            self._writer.submit(lease)
+        elif lease.failures + 1 >= MAX_FAILURES:
+            self._park(lease, why)
+        else:
+            self._retry(lease)
+        if lease.is_last_chance:
+            self._last_chance = False
+            self._behind = True
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._free += 1
+        if self._behind:
+            self._claim()
+
+    def _retry(self, lease: Lease) -> None:
+        delay = retry_delay(lease.failures + 1)
+        due = self._clock().timestamp() + delay
+        self._writer.submit(Job(lambda tables: tables.fail(lease, due)))
+        asyncio.get_running_loop().call_later(delay + 0.01, self.look)
+
+    def _park(self, lease: Lease, why: str) -> None:
+        self._handling.parked(why, lease.id)
+        self._writer.submit(Job(lambda tables: tables.park(lease, why)))
+
+    def _release(self, lease: Lease, *, touched: bool) -> None:
+        self._writer.submit(Job(lambda tables: tables.release([lease], touched=touched)))
