@@ -3,6 +3,7 @@
 import smtplib
 import ssl
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import formatdate, make_msgid
 from typing import Annotated
 
@@ -62,7 +63,7 @@ def send(
 
 
 def _message(sender: str, to: list[str], subject: str, body: str) -> EmailMessage:
-    message = EmailMessage()
+    message = EmailMessage(policy=SMTP)
     message["From"] = sender
     message["To"] = ", ".join(to)
     message["Subject"] = subject
