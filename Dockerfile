@@ -29,7 +29,7 @@ RUN mkdir -p /app/services && mv kernel /app/ && \
 # ---- the image: no build tools, no root
 FROM python:3.13-slim-bookworm
 ARG SERVICE
-RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/postroom --create-home postroom && \
+RUN useradd --uid 10001 --user-group --home-dir /var/lib/postroom --create-home postroom && \
     install -d -o postroom -g postroom -m 0700 \
       /var/lib/postroom/mail /var/lib/postroom/blobs /var/lib/postroom/tls
 COPY --from=build /opt/venv /opt/venv

@@ -36,7 +36,7 @@ def main() -> None:
             write(folder / name, kept[name], POSTROOM)
         own(folder, POSTROOM, 0o500)
     bus = kept["postroom_bus_password"]
-    write(BROKER, f"default_user = postroom\ndefault_pass = {bus}\n", WORLD)
+    write(BROKER, f"default_user = postroom\ndefault_pass = {bus}\nlog.console = true\n", WORLD)
     write(DATABASE, kept["postroom_database_password"], WORLD)
     if is_new:
         told = "as given" if given else kept["postroom_admin_password"]
