@@ -31,7 +31,7 @@ down: ## Stop the containers; volumes and the mail in them stay
 	@$(COMPOSE) down
 
 bench: .venv/.installed-dev ## Measure Postroom and Postfix in one run
-	@$(BIN)/python -m bench.run $(ARGS)
+	@$(BIN)/python -m bench $(ARGS)
 
 docs: .venv/.installed-dev ## Write docs/settings.md anew from the settings classes
 	@$(BIN)/python -m postroom.reference docs/settings.md
