@@ -1,0 +1,1 @@
+"""Ingress takes mail from the network and makes it ours."""

@@ -1,0 +1,1 @@
+"""What ingress needs from outside, kept by real things."""

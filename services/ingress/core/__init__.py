@@ -1,0 +1,1 @@
+"""The SMTP server without its sockets: octets and answers in, effects out."""

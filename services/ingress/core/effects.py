@@ -1,0 +1,121 @@
+"""What a session wants done, and the facts it hands along.
+
+A session says `Decide`, `Login`, `StartTls`, `Take` or `Seal` and then waits for the
+answer; what the client sends meanwhile stands in line.
+"""
+
+from dataclasses import dataclass
+
+from kernel.model.address import Address
+from kernel.model.envelope import Body, MailId, Recipient
+from kernel.model.questions import LoginQuestion, RelayQuestion
+from kernel.model.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The protection that a client uses: ``TLSv1.3``, ``TLS_AES_256_GCM_SHA384``."""
+
+    version: str
+    cipher: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A message that a client offers: its transaction up to DATA, and who the client is.
+
+    ``rules`` names the rule that let each recipient in, in the order of ``recipients``.
+    """
+
+    id: MailId
+    listener: str
+    client: str
+    helo: str
+    protocol: str
+    tls: Tls | None
+    sender: Address | None
+    recipients: tuple[Recipient, ...]
+    rules: tuple[str, ...]
+    submitter: str
+    body: Body
+    smtputf8: bool
+    ret: str
+    envid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Send these octets to the client."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection once everything is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Ask whether these recipients may be taken. Answer: `Session.decided`."""
+
+    questions: tuple[RelayQuestion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Ask whether this login is right. Answer: `Session.logged_in`."""
+
+    question: LoginQuestion
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """Take up TLS now. Answer: `Session.secured`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Make this whole message ours. Answer: `Session.stored`."""
+
+    offer: Offer
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A large message begins with ``head``; `Pour` follows, then `Seal` or `Spill`."""
+
+    offer: Offer
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pour:
+    """The next octets of the open message."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """The open message is complete: make it ours. Answer: `Session.stored`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spill:
+    """Forget the open message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A recipient was refused: for the log."""
+
+    mail: MailId
+    sender: Address | None
+    recipient: Address
+    reply: Reply
+    rule: str
+
+
+Effect = Say | Close | Decide | Login | StartTls | Take | Open | Pour | Seal | Spill | Refused

@@ -1,0 +1,158 @@
+"""The arguments of EHLO, MAIL and RCPT (RFC 5321 §4.1.1, §4.1.2) and their parameters.
+
+SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461), AUTH= (RFC 4954 §5).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kernel.model.address import Address, BadAddressError
+from kernel.model.envelope import Body, Recipient
+from kernel.model.reply import Reply
+from services.ingress.core import replies
+
+_PATH = (
+    r"<(?:@[^:<>\"\s]+:)?"  # a source route is accepted and ignored, RFC 5321 §4.1.1.3
+    r'((?:"(?:[^"\\]|\\.)*")?[^<>"\s]*)>'
+    r"(?: +(.*))?"
+)
+_FROM = re.compile(f"FROM: ?{_PATH}", re.IGNORECASE)
+_TO = re.compile(f"TO: ?{_PATH}", re.IGNORECASE)
+_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\x00-\x20=\x7f]+))?")
+_HELO = re.compile(r"[A-Za-z0-9._-]{1,255}|\[[A-Za-z0-9.:]{1,64}\]")
+_XTEXT = r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})"  # RFC 3461 §4
+_ENVID = re.compile(rf"{_XTEXT}{{1,100}}")
+_ORCPT = re.compile(rf"[A-Za-z0-9-]+;(?:{_XTEXT}|[\u0080-\U0010ffff])+")
+_MAX_ORCPT = 500
+_MAX_SIZE_DIGITS = 20  # RFC 1870 §4
+_NOTIFY = ("SUCCESS", "FAILURE", "DELAY")
+_POSTMASTER = "postmaster"
+
+
+@dataclass(frozen=True, slots=True)
+class MailCommand:
+    """What MAIL says. ``size`` is 0 when the client does not say how big its message is."""
+
+    sender: Address | None
+    size: int = 0
+    body: Body = Body.SEVEN_BIT
+    smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+
+
+def parse_helo(argument: str) -> str | None:
+    """Return the name that a client gives itself, or None: lenient, but safe in a header."""
+    return argument if _HELO.fullmatch(argument) else None
+
+
+def parse_mail(argument: str, *, extended: bool) -> MailCommand | Reply:
+    """Return what MAIL says, or why it cannot be taken. ``extended`` is set after EHLO."""
+    match = _FROM.fullmatch(argument)
+    if match is None:
+        return replies.BAD_MAIL
+    fields = _parameters(match[2], _MAIL_PARAMETERS if extended else {})
+    if isinstance(fields, Reply):
+        return fields
+    try:
+        command = MailCommand(Address.parse(match[1]) if match[1] else None, **fields)
+    except BadAddressError:
+        return replies.BAD_SENDER
+    if not match[1].isascii() and not command.smtputf8:
+        return replies.NEEDS_SMTPUTF8
+    return command
+
+
+def parse_rcpt(argument: str, *, extended: bool, smtputf8: bool, domain: str) -> Recipient | Reply:
+    """Return whom RCPT names, or why it cannot be taken; a bare Postmaster is in ``domain``."""
+    match = _TO.fullmatch(argument)
+    if match is None:
+        return replies.BAD_RCPT
+    if not match[1].isascii() and not smtputf8:
+        return replies.NEEDS_SMTPUTF8
+    fields = _parameters(match[2], _RCPT_PARAMETERS if extended else {})
+    if isinstance(fields, Reply):
+        return fields
+    try:
+        return Recipient(_recipient(match[1], domain), **fields)
+    except BadAddressError:
+        return replies.BAD_RECIPIENT
+
+
+def _recipient(text: str, domain: str) -> Address:
+    if text.lower() == _POSTMASTER:  # RFC 5321 §4.5.1
+        return Address(text, domain)
+    return Address.parse(text)
+
+
+_Fields = dict[str, Any]
+_Reader = Callable[[str], _Fields | None]
+
+
+def _parameters(text: str | None, readers: Mapping[str, _Reader]) -> _Fields | Reply:
+    fields: _Fields = {}
+    seen: set[str] = set()
+    for word in text.split() if text else ():
+        match = _PARAMETER.fullmatch(word)
+        keyword = match[1].upper() if match else ""
+        if match is None or keyword in seen:
+            return replies.BAD_PARAMETER
+        if keyword not in readers:
+            return replies.UNKNOWN_PARAMETER
+        read = readers[keyword](match[2] or "")
+        if read is None:
+            return replies.BAD_PARAMETER
+        seen.add(keyword)
+        fields |= read
+    return fields
+
+
+def _size(value: str) -> _Fields | None:
+    digits = value.isascii() and value.isdigit() and len(value) <= _MAX_SIZE_DIGITS
+    return {"size": int(value)} if digits else None
+
+
+def _body(value: str) -> _Fields | None:
+    body = value.upper()
+    return {"body": Body(body)} if body in (Body.SEVEN_BIT, Body.EIGHT_BIT) else None
+
+
+def _smtputf8(value: str) -> _Fields | None:
+    return None if value else {"smtputf8": True}
+
+
+def _ret(value: str) -> _Fields | None:
+    return {"ret": value.upper()} if value.upper() in ("FULL", "HDRS") else None
+
+
+def _envid(value: str) -> _Fields | None:
+    return {"envid": value} if _ENVID.fullmatch(value) else None
+
+
+def _auth(value: str) -> _Fields | None:
+    """Somebody else's word on who submitted the mail: we trust nobody's (RFC 4954 §5)."""
+    return {} if value else None
+
+
+def _notify(value: str) -> _Fields | None:
+    words = tuple(value.upper().split(","))
+    if words == ("NEVER",):
+        return {"notify": words}
+    return {"notify": words} if all(word in _NOTIFY for word in words) else None
+
+
+def _orcpt(value: str) -> _Fields | None:
+    return {"orcpt": value} if len(value) <= _MAX_ORCPT and _ORCPT.fullmatch(value) else None
+
+
+_MAIL_PARAMETERS: Mapping[str, _Reader] = {
+    "SIZE": _size,
+    "BODY": _body,
+    "SMTPUTF8": _smtputf8,
+    "RET": _ret,
+    "ENVID": _envid,
+    "AUTH": _auth,
+}
+_RCPT_PARAMETERS: Mapping[str, _Reader] = {"NOTIFY": _notify, "ORCPT": _orcpt}

@@ -1,0 +1,65 @@
+"""Lines: cuts what a client sends into command lines (RFC 5321 §2.3.8: only CRLF ends one)."""
+
+MAX_LINE = 12_288
+"""The longest line that any command may have, without its CRLF (RFC 4954 §4)."""
+
+_CRLF = b"\r\n"
+
+
+class Lines:
+    """Keeps what has not been read yet; of an endless line no more than `MAX_LINE` octets and one.
+
+    So a line that is too long still comes out once it ends, cut off, and longer than `MAX_LINE`.
+    """
+
+    def __init__(self) -> None:
+        self._octets = b""
+        self._at = 0
+        self._overlong: bytes | None = None
+
+    def feed(self, octets: bytes) -> None:
+        """Put ``octets`` at the end of the queue."""
+        if self._overlong is None:
+            self._octets = self._octets[self._at :] + octets
+        else:
+            self._octets += octets
+            self._skip()
+        self._at = 0
+
+    def next(self) -> bytes | None:
+        """Take the next line, without its CRLF; None if it has not come in full."""
+        end = self._octets.find(_CRLF, self._at)
+        if end < 0 or self._overlong is not None:
+            self._bound()
+            return None
+        line = self._octets[self._at : end]
+        self._at = end + len(_CRLF)
+        return line
+
+    def follows(self, verb: bytes) -> bool:
+        """Return whether the next line is there in full and begins with ``verb``."""
+        start = self._octets[self._at : self._at + len(verb)]
+        return start.upper() == verb and self._octets.find(_CRLF, self._at) > 0
+
+    def take_rest(self) -> bytes:
+        """Take everything that is there."""
+        rest = self._octets[self._at :]
+        self.clear()
+        return rest
+
+    def clear(self) -> None:
+        """Forget what is there."""
+        self._octets, self._at, self._overlong = b"", 0, None
+
+    def _bound(self) -> None:
+        if self._overlong is None and len(self._octets) - self._at > MAX_LINE + len(_CRLF):
+            self._overlong = self._octets[self._at : self._at + MAX_LINE + 1]
+            self._octets, self._at = self._octets[-1:], 0
+
+    def _skip(self) -> None:
+        end = self._octets.find(_CRLF)
+        if end < 0:
+            self._octets = self._octets[-1:]
+            return
+        self._octets = (self._overlong or b"") + self._octets[end:]
+        self._overlong = None

@@ -1,0 +1,187 @@
+"""Mailing: the mail transaction of a session (RFC 5321 §3.3): MAIL, RCPT, DATA.
+
+Recipients that come in one breath are asked about together.
+"""
+
+from collections.abc import Sequence
+
+from kernel.model.envelope import Recipient
+from kernel.model.questions import RelayAnswer, RelayQuestion
+from kernel.model.reply import Reply
+from services.ingress.core import replies
+from services.ingress.core.admission import judge_size
+from services.ingress.core.doorway import Doorway
+from services.ingress.core.effects import Decide, Offer, Refused, Tls
+from services.ingress.core.grammar import MailCommand, parse_mail, parse_rcpt
+from services.ingress.core.identity import Identity
+from services.ingress.core.reception import Reception
+from services.ingress.core.trace import protocol
+from services.ingress.core.transaction import Transaction
+
+_BATCH = 100
+_NOBODY_KNOWS = RelayAnswer(replies.TRY_LATER, "auth-unavailable")
+
+
+class Mailing(Identity):
+    """What a session knows of the mail that its client is about to send."""
+
+    def __init__(self, doorway: Doorway, client: str, tls: Tls | None) -> None:
+        super().__init__(doorway, client, tls)
+        self._mail: Transaction | None = None
+        self._mail_was_refused = False
+        self._reception: Reception | None = None
+
+    def on_rset(self, argument: str) -> None:
+        """RSET (§4.1.1.5)."""
+        if argument:
+            self._complain(replies.NO_ARGUMENT)
+        else:
+            self._reset()
+            self._say(replies.OK)
+
+    def _reset(self) -> None:
+        self._mail = None
+        self._mail_was_refused = False
+        self._reception = None
+
+    def _refuse_auth(self, mechanism: str) -> Reply | None:
+        if self._mail is not None:
+            return replies.AUTH_IN_MAIL
+        return super()._refuse_auth(mechanism)
+
+    def on_mail(self, argument: str) -> None:
+        """MAIL (RFC 5321 §4.1.1.2)."""
+        if not self._helo_name:
+            self._complain(replies.HELO_FIRST)
+        elif self._mail is not None:
+            self._complain(replies.NESTED_MAIL)
+        else:
+            read = parse_mail(argument, extended=self._is_extended)
+            refusal = read if isinstance(read, Reply) else self._refuse_mail(read)
+            self._mail_was_refused = refusal is not None
+            if refusal is not None:
+                self._complain(refusal)
+            elif isinstance(read, MailCommand):
+                self._mail = Transaction(self._doorway.new_id(), read)
+                self._say(replies.SENDER_OK)
+
+    def _refuse_mail(self, command: MailCommand) -> Reply | None:
+        if self._doorway.is_blocked():
+            return replies.NO_MAIL_NOW
+        return judge_size(command.size, self._doorway.listener.max_message_size)
+
+    def on_rcpt(self, argument: str) -> None:
+        """RCPT (§4.1.1.3)."""
+        mail = self._mail
+        if mail is None:
+            self._miss(replies.MAIL_FIRST)
+            return
+        if mail.room(self._doorway.listener.max_recipients) > 0:
+            mail.pending.append(self._read_recipient(mail, argument))
+        else:
+            mail.pending.append(replies.TOO_MANY_RECIPIENTS)
+        if not self._goes_on(mail):
+            self._ask(mail)
+
+    def _miss(self, reply: Reply) -> None:
+        """Say that something has to come first; what a refused MAIL drew along is no error."""
+        if self._mail_was_refused:
+            self._say(reply)
+        else:
+            self._complain(reply)
+
+    def _read_recipient(self, mail: Transaction, argument: str) -> Recipient | Reply:
+        return parse_rcpt(
+            argument,
+            extended=self._is_extended,
+            smtputf8=mail.mail.smtputf8,
+            domain=self._doorway.domain,
+        )
+
+    def _goes_on(self, mail: Transaction) -> bool:
+        """Whether the next recipient is here already and can be asked about with this one."""
+        bound = min(_BATCH, self._errors_left)
+        room = mail.room(self._doorway.listener.max_recipients)
+        return len(mail.pending) < bound and room > 0 and self._lines.follows(b"RCPT")
+
+    def _ask(self, mail: Transaction) -> None:
+        questions = tuple(
+            self._relay_question(mail, recipient)
+            for recipient in mail.pending
+            if isinstance(recipient, Recipient)
+        )
+        if questions:
+            self._wait_for(Decide(questions))
+        else:
+            self._judge_recipients(mail, ())
+
+    def _relay_question(self, mail: Transaction, recipient: Recipient) -> RelayQuestion:
+        return RelayQuestion(
+            listener=self._doorway.listener.name,
+            client=self._client,
+            helo=self._helo_name,
+            sender=mail.mail.sender,
+            recipient=recipient.address,
+            login=self._login,
+        )
+
+    def _judge_recipients(self, mail: Transaction, answers: Sequence[RelayAnswer] | None) -> None:
+        coming = iter(answers or ())
+        pending, mail.pending = mail.pending, []
+        for recipient in pending:
+            if isinstance(recipient, Recipient):
+                self._judge_recipient(mail, recipient, next(coming, _NOBODY_KNOWS))
+            else:
+                self._complain(recipient)
+
+    def _judge_recipient(
+        self, mail: Transaction, recipient: Recipient, answer: RelayAnswer
+    ) -> None:
+        reply = answer.reply
+        if reply.is_positive:
+            mail.accept(recipient, answer)
+            self._say(reply)
+            return
+        mail.was_refused = True
+        self._want(Refused(mail.id, mail.mail.sender, recipient.address, reply, answer.rule))
+        if self._login:
+            self._say(reply)
+        else:
+            self._complain(reply)
+
+    def on_data(self, argument: str) -> None:
+        """Begin to receive the message: DATA (§4.1.1.4)."""
+        mail = self._mail
+        if argument:
+            self._complain(replies.NO_ARGUMENT)
+        elif mail is None:
+            self._miss(replies.MAIL_FIRST)
+        elif not mail.recipients:
+            self._miss(replies.NO_RECIPIENTS if mail.was_refused else replies.RCPT_FIRST)
+        else:
+            max_size = self._doorway.listener.max_message_size
+            self._reception = Reception(self._offer(mail), max_size, self._doorway.max_hops)
+            self._say(replies.GO_AHEAD)
+
+    def _offer(self, mail: Transaction) -> Offer:
+        return Offer(
+            id=mail.id,
+            listener=self._doorway.listener.name,
+            client=self._client,
+            helo=self._helo_name,
+            protocol=protocol(
+                extended=self._is_extended,
+                smtputf8=mail.mail.smtputf8,
+                tls=self._tls is not None,
+                login=bool(self._login),
+            ),
+            tls=self._tls,
+            sender=mail.mail.sender,
+            recipients=mail.recipients,
+            rules=mail.rules,
+            submitter=mail.submitter or self._login,
+            body=mail.mail.body,
+            smtputf8=mail.mail.smtputf8,
+            ret=mail.mail.ret,
+            envid=mail.mail.envid,
+        )

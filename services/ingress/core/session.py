@@ -1,0 +1,204 @@
+"""Session: one client's conversation, without its socket (RFC 5321).
+
+Octets go in and effects come out. After `Decide`, `Login`, `StartTls`, `Take` and `Seal`
+the session waits for the answer, and reads on once it is given. Nothing here waits,
+looks at a clock or touches a network. However the octets are cut, the same is said.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from kernel.model.questions import LoginAnswer, RelayAnswer
+from kernel.model.reply import Reply
+from services.ingress.core import replies
+from services.ingress.core.doorway import Doorway
+from services.ingress.core.effects import Effect, Tls
+from services.ingress.core.lines import MAX_LINE
+from services.ingress.core.mailing import Mailing
+from services.ingress.core.reception import Ended
+
+MAX_COMMAND = 510
+"""RFC 5321 §4.5.3.1.4, without the CRLF."""
+_MAX_COMMANDS = {b"MAIL": 1_310, b"RCPT": 1_060, b"AUTH": MAX_LINE}
+"""With what RFC 1870, 3461, 4954, 6152 and 6531 add."""
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+class Session(Mailing):
+    """The state of one conversation."""
+
+    def __init__(self, doorway: Doorway, client: str, tls: Tls | None = None) -> None:
+        super().__init__(doorway, client, tls)
+        self._is_leaving = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message is coming in or being made ours."""
+        return self._reception is not None
+
+    def greet(self) -> list[Effect]:
+        """Begin (RFC 5321 §3.1)."""
+        self._say(Reply(220, "", f"{self._doorway.hostname} ESMTP Postroom"))
+        return self._flush()
+
+    def receive(self, octets: bytes) -> list[Effect]:
+        """Take in what the client sent."""
+        if self.is_closed:
+            return []
+        self._lines.feed(octets)
+        return self._proceed()
+
+    def decided(self, answers: Sequence[RelayAnswer] | None) -> list[Effect]:
+        """Answer `Decide`: one answer for each question, or None if nobody could tell."""
+        self.is_waiting = False
+        if self._mail is not None:
+            self._judge_recipients(self._mail, answers)
+        return self._proceed()
+
+    def logged_in(self, answer: LoginAnswer | None) -> list[Effect]:
+        """Answer `Login`; None if nobody could tell."""
+        self.is_waiting = False
+        self._judge_login(answer)
+        return self._proceed()
+
+    def secured(self, tls: Tls) -> list[Effect]:
+        """Answer `StartTls`."""
+        self.is_waiting = False
+        self._secure(tls)
+        return self._proceed()
+
+    def stored(self, reply: Reply) -> list[Effect]:
+        """Answer `Take` or `Seal`."""
+        self.is_waiting = False
+        self._end_mail(reply)
+        return self._proceed()
+
+    def leave(self) -> list[Effect]:
+        """Ask the client to go: at once, or after the message that is coming in."""
+        self._is_leaving = True
+        return [] if self.is_busy else self.end(replies.SHUTTING_DOWN)
+
+    def end(self, reply: Reply) -> list[Effect]:
+        """Say ``reply`` and close."""
+        self._hang_up(reply)
+        return self._flush()
+
+    def stumble(self) -> list[Effect]:
+        """Go on after an error of our own; the command that met it has failed for now."""
+        if self.is_busy:
+            return self.end(replies.BROKEN_OFF)
+        self.is_waiting = False
+        self._exchange = None
+        self._reset()
+        self._complain(replies.TRY_LATER)
+        return self._proceed()
+
+    # Reading.
+
+    def _proceed(self) -> list[Effect]:
+        while not self.is_waiting and not self.is_closed:
+            receiving = self._reception is not None
+            if not (self._read_content() if receiving else self._read_line()):
+                break
+        return self._flush()
+
+    def _read_line(self) -> bool:
+        line = self._lines.next()
+        if line is None:
+            return False
+        if self._exchange is not None:
+            self._respond(self._exchange, line)
+        else:
+            self._obey(line)
+        return True
+
+    def _read_content(self) -> bool:
+        octets = self._lines.take_rest()
+        if not octets or self._reception is None:
+            return False
+        effects, ended = self._reception.feed(octets)
+        self._effects += effects
+        if ended is not None:
+            self._finish_content(ended)
+        return True
+
+    def _finish_content(self, ended: Ended) -> None:
+        self._lines.feed(ended.rest)
+        if ended.refusal is None:
+            self.is_waiting = True
+        else:
+            self._end_mail(ended.refusal)
+
+    def _obey(self, line: bytes) -> None:
+        word, _, rest = line.partition(b" ")
+        verb = word.upper()
+        refusal = self._refuse_line(line, verb)
+        if refusal is not None:
+            self._complain(refusal)
+            return
+        try:
+            argument = rest.decode().strip(" ")
+        except UnicodeDecodeError:
+            self._complain(replies.BAD_LINE)
+            return
+        _COMMANDS[verb](self, argument)
+
+    def _refuse_line(self, line: bytes, verb: bytes) -> Reply | None:
+        if len(line) > _MAX_COMMANDS.get(verb, MAX_COMMAND):
+            return replies.LINE_TOO_LONG
+        if not line or _CONTROL.search(line):
+            return replies.BAD_LINE
+        if verb not in _COMMANDS:
+            return replies.UNKNOWN_COMMAND
+        if verb in _NEEDS_TLS and self._tls is None and self._doorway.requires_tls:
+            return replies.TLS_FIRST
+        return None
+
+    def _end_mail(self, reply: Reply) -> None:
+        self._reset()
+        self._complain(reply)
+        if self._is_leaving:
+            self._hang_up(replies.SHUTTING_DOWN)
+
+    # The small commands.
+
+    def on_noop(self, _: str) -> None:
+        """NOOP (§4.1.1.9)."""
+        self._say(replies.OK)
+
+    def on_vrfy(self, argument: str) -> None:
+        """VRFY (§3.5.3): we tell nobody who lives here."""
+        self._complain(replies.CANNOT_VERIFY if argument else replies.BAD_ARGUMENT)
+
+    def on_expn(self, _: str) -> None:
+        """EXPN (§3.5.2) is not offered."""
+        self._complain(replies.NOT_IMPLEMENTED)
+
+    def on_help(self, _: str) -> None:
+        """HELP (§4.1.1.8)."""
+        self._say(replies.HELP)
+
+    def on_quit(self, argument: str) -> None:
+        """QUIT (§4.1.1.10)."""
+        if argument:
+            self._complain(replies.NO_ARGUMENT)
+        else:
+            self._hang_up(replies.BYE)
+
+
+_COMMANDS: Mapping[bytes, Callable[[Session, str], None]] = {
+    b"EHLO": Session.on_ehlo,
+    b"HELO": Session.on_helo,
+    b"STARTTLS": Session.on_starttls,
+    b"AUTH": Session.on_auth,
+    b"MAIL": Session.on_mail,
+    b"RCPT": Session.on_rcpt,
+    b"DATA": Session.on_data,
+    b"RSET": Session.on_rset,
+    b"NOOP": Session.on_noop,
+    b"VRFY": Session.on_vrfy,
+    b"EXPN": Session.on_expn,
+    b"HELP": Session.on_help,
+    b"QUIT": Session.on_quit,
+}
+_NEEDS_TLS = frozenset({b"MAIL", b"RCPT", b"DATA", b"VRFY", b"EXPN"})

@@ -1,0 +1,54 @@
+"""Speech: what a session says and wants done, gathered until it is time."""
+
+from kernel.model.reply import Reply
+from services.ingress.core import replies
+from services.ingress.core.effects import Close, Effect, Say
+
+
+class Speech:
+    """Replies go out together: one write answers all that came in one breath (RFC 2920 §3.2)."""
+
+    def __init__(self, max_errors: int) -> None:
+        self.is_waiting = False
+        """Whether an answer is due before the session goes on."""
+        self.is_closed = False
+        self._errors_left = max_errors
+        self._said: list[bytes] = []
+        self._effects: list[Effect] = []
+
+    def _say(self, reply: Reply) -> None:
+        if not self.is_closed:
+            self._said.append(reply.lines())
+
+    def _complain(self, reply: Reply) -> None:
+        """Say ``reply``; a permanent one counts against the client."""
+        self._say(reply)
+        self._errors_left -= reply.is_permanent
+        if self._errors_left <= 0:
+            self._hang_up(replies.TOO_MANY_ERRORS)
+
+    def _hang_up(self, reply: Reply) -> None:
+        if not self.is_closed:
+            self._say(reply)
+            self._say_now()
+            self._effects.append(Close())
+            self.is_closed = True
+
+    def _want(self, effect: Effect) -> None:
+        self._effects.append(effect)
+
+    def _wait_for(self, effect: Effect) -> None:
+        self._effects.append(effect)
+        self.is_waiting = True
+
+    def _say_now(self) -> None:
+        if self._said:
+            self._effects.append(Say(b"".join(self._said)))
+            self._said.clear()
+
+    def _flush(self) -> list[Effect]:
+        """Return what is to be done; while an answer is due, what was said waits for it."""
+        if not self.is_waiting:
+            self._say_now()
+        effects, self._effects = self._effects, []
+        return effects

@@ -1,0 +1,44 @@
+"""Transaction: one mail from MAIL to the end of its data (RFC 5321 §3.3)."""
+
+from kernel.model.address import Address
+from kernel.model.envelope import MailId, Recipient
+from kernel.model.questions import RelayAnswer
+from kernel.model.reply import Reply
+from services.ingress.core.grammar import MailCommand
+
+Pending = Reply | Recipient
+"""A RCPT that came in the same breath as others: answered already, or to be asked about."""
+
+
+class Transaction:
+    """The recipients so far: those who were let in, and those who wait for a decision."""
+
+    def __init__(self, mail_id: MailId, mail: MailCommand) -> None:
+        self.id = mail_id
+        self.mail = mail
+        self.pending: list[Pending] = []
+        self.was_refused = False
+        self._accepted: dict[Address, tuple[Recipient, RelayAnswer]] = {}
+
+    @property
+    def recipients(self) -> tuple[Recipient, ...]:
+        """Everybody who was let in, once each, in order."""
+        return tuple(recipient for recipient, _ in self._accepted.values())
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The rule that let each of `recipients` in."""
+        return tuple(answer.rule for _, answer in self._accepted.values())
+
+    @property
+    def submitter(self) -> str:
+        """Under whose name the mail counts: the first that a decision gave."""
+        return next((a.submitter for _, a in self._accepted.values() if a.submitter), "")
+
+    def room(self, max_recipients: int) -> int:
+        """Return how many more recipients may be asked about."""
+        return max_recipients - len(self._accepted) - len(self.pending)
+
+    def accept(self, recipient: Recipient, answer: RelayAnswer) -> None:
+        """Let ``recipient`` in. Named twice, the first time counts."""
+        self._accepted.setdefault(recipient.address, (recipient, answer))
