@@ -2,8 +2,8 @@
 
 import asyncio
 
-import asyncpg
 import structlog
+from asyncpg.exceptions import InterfaceError, PostgresError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -14,7 +14,7 @@ from kernel.settings import PlatformSettings
 from migrations.upgrade import upgrade
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds
-UNREACHABLE = (DBAPIError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+UNREACHABLE = (DBAPIError, OSError, PostgresError, InterfaceError)
 _log = structlog.get_logger("migrations")
 
 

@@ -51,6 +51,7 @@ class Domain:
 class Entry:
     """What an address of ours leads to: the mailbox of its user, or the targets of an alias."""
 
+    login: str = ""
     mailbox: Address | None = None
     targets: tuple[Address, ...] = ()
 
@@ -131,7 +132,7 @@ def owns(user: User, sender: Address | None, domains: Domains, entries: Entries)
     if entry is None:
         return False
     if entry.mailbox is not None:
-        return entry.mailbox == user.address
+        return entry.login == user.login
     return _stands_for(entry.targets, user.address, domains)
 
 

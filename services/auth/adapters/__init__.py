@@ -1,0 +1,1 @@
+"""The directory in SQL, and passwords under Argon2id."""

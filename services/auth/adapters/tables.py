@@ -1,0 +1,105 @@
+"""The tables of the directory. ``migrations`` makes them; a test keeps both alike."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+metadata = MetaData()
+
+
+class Moment(TypeDecorator[datetime]):
+    """A moment in UTC; SQLite gives it back without its time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the moment with its time zone."""
+        del dialect
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+domains = Table(
+    "domains",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("is_primary", Boolean, nullable=False),
+    Column("own_users", Boolean, nullable=False),
+    Column("undelivered", String(16), nullable=False),
+    Column("undelivered_mailbox", String(512)),
+    Index(
+        "one_primary_domain",
+        "is_primary",
+        unique=True,
+        sqlite_where=text("is_primary"),
+        postgresql_where=text("is_primary"),
+    ),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("login", String(512), nullable=False, unique=True),
+    Column("address", String(512), nullable=False),
+    Column("full_name", String(255), nullable=False),
+    Column("password", String(255), nullable=False),
+    Column("may_relay", Boolean, nullable=False),
+    Column("administrator", Boolean, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("send_as", JSON, nullable=False),
+)
+
+# One row for every address of ours: a user's when it has a user, else an alias.
+addresses = Table(
+    "addresses",
+    metadata,
+    Column("realm", String(255), primary_key=True),
+    Column("local", String(255), primary_key=True),
+    Column("address", String(512), nullable=False, unique=True),
+    Column("domain", String(255), ForeignKey("domains.name"), nullable=False, index=False),
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE")),
+    Column("targets", JSON, nullable=False),
+    Index("addresses_of_a_user", "user_id"),
+    Index("addresses_of_a_domain", "domain"),
+)
+
+networks = Table("networks", metadata, Column("cidr", String(64), primary_key=True))
+
+# A setting that is not in the document has its default: new ones need no migration.
+listeners = Table(
+    "listeners",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("settings", JSON, nullable=False),
+)
+
+lists = Table(
+    "lists",
+    metadata,
+    Column("colour", String(8), primary_key=True),
+    Column("subject", String(16), primary_key=True),
+    Column("pattern", String(512), primary_key=True),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("client", String(64), primary_key=True),
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("until", Moment, nullable=False),
+)

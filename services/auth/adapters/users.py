@@ -1,0 +1,110 @@
+"""Users in SQL."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kernel.model.address import Address
+from services.auth.adapters import tables as t
+from services.auth.adapters.records import user_of
+from services.auth.core.directory import Domains, Key, User, key_of
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """A user, and what no decision asks for."""
+
+    user: User
+    full_name: str = ""
+    addresses: tuple[Address, ...] = ()
+
+
+async def page(db: AsyncConnection, limit: int, after: str) -> Sequence[UserRecord]:
+    """Return up to ``limit`` users whose logins come after ``after``."""
+    query = select(t.users).where(t.users.c.login > after).order_by(t.users.c.login)
+    return await _records(db, (await db.execute(query.limit(limit))).all())
+
+
+async def find(db: AsyncConnection, name: str, key: Key | None) -> UserRecord | None:
+    """Return the user whose login name is ``name``, or whose address stands under ``key``."""
+    rows = (await db.execute(select(t.users).where(t.users.c.login == name.casefold()))).all()
+    if not rows and key is not None:
+        realm, local = key
+        theirs = (t.addresses.c.realm == realm) & (t.addresses.c.local == local)
+        rows = (await db.execute(select(t.users).join(t.addresses).where(theirs))).all()
+    return (await _records(db, rows))[0] if rows else None
+
+
+async def add(db: AsyncConnection, record: UserRecord, domains: Domains) -> None:
+    """Add a user and the user's address; `TakenError` if the login or the address is taken."""
+    values = {"login": record.user.login, "address": str(record.user.address)}
+    row = await db.execute(insert(t.users).values(**values, **_columns(record)))
+    (user_id,) = row.inserted_primary_key or (None,)
+    await add_address(db, record.user.address, domains, user_id=user_id)
+
+
+async def change(db: AsyncConnection, record: UserRecord) -> None:
+    """Store everything about a user but login and addresses."""
+    mine = t.users.c.login == record.user.login
+    await db.execute(update(t.users).where(mine).values(**_columns(record)))
+
+
+async def remove(db: AsyncConnection, login: str) -> None:
+    """Remove a user and the user's addresses."""
+    await db.execute(delete(t.users).where(t.users.c.login == login))
+
+
+async def administrators(db: AsyncConnection) -> set[str]:
+    """Return the logins of all administrators who can log in; they cannot change meanwhile."""
+    able = t.users.c.administrator & ~t.users.c.disabled
+    query = select(t.users.c.login).where(able).order_by(t.users.c.id).with_for_update()
+    return set((await db.execute(query)).scalars())
+
+
+async def add_address(
+    db: AsyncConnection,
+    address: Address,
+    domains: Domains,
+    *,
+    user_id: int | None = None,
+    targets: Iterable[Address] = (),
+) -> None:
+    """Add an address of ours, for a user or as an alias; `TakenError` if there is one."""
+    key = key_of(address, domains)
+    if key is None:
+        raise ValueError(f"{address} is in no domain of ours")
+    await db.execute(
+        insert(t.addresses).values(
+            realm=key[0],
+            local=key[1],
+            address=str(address),
+            domain=address.domain,
+            user_id=user_id,
+            targets=[str(target) for target in targets],
+        )
+    )
+
+
+def _columns(record: UserRecord) -> dict[str, object]:
+    user = record.user
+    return {
+        "full_name": record.full_name,
+        "password": user.password,
+        "may_relay": user.may_relay,
+        "administrator": user.administrator,
+        "disabled": user.disabled,
+        "send_as": list(user.send_as),
+    }
+
+
+async def _records(db: AsyncConnection, rows: Sequence[Row[Any]]) -> Sequence[UserRecord]:
+    theirs = t.addresses.c.user_id.in_([row.id for row in rows])
+    query = select(t.addresses.c.user_id, t.addresses.c.address).where(theirs)
+    addresses: defaultdict[int, tuple[Address, ...]] = defaultdict(tuple)
+    for row in await db.execute(query.order_by(t.addresses.c.address)):
+        addresses[row.user_id] += (Address.parse(row.address),)
+    return [UserRecord(user_of(row), row.full_name, addresses[row.id]) for row in rows]

@@ -1,0 +1,71 @@
+"""Relaying: gathers the facts of a question, has them decided, and says so in the metrics."""
+
+from collections.abc import Sequence
+
+import structlog
+from prometheus_client import Counter
+
+from kernel.clock import Clock
+from kernel.model.address import Address
+from kernel.model.questions import RelayAnswer, RelayQuestion, Whereabouts
+from services.auth.core.directory import keys_for, resolve
+from services.auth.core.relay import RULES, TRY_LATER, Decision, Facts, decide
+from services.auth.directory import Directory
+
+NO_LISTENER = Decision(TRY_LATER, "unknown-listener")
+_log = structlog.get_logger("auth")
+
+DECISIONS = Counter("postroom_auth_decisions_total", "Relay decisions, by rule.", ["rule"])
+_MORE_NAMES = ("no-such-user", "no-relay-privilege", "relay-denied", NO_LISTENER.rule)
+_COUNTED = {rule: DECISIONS.labels(rule) for rule in (*(name for name, _ in RULES), *_MORE_NAMES)}
+
+
+class Relaying:
+    """Answers what may be relayed, and where addresses lead."""
+
+    def __init__(self, directory: Directory, clock: Clock) -> None:
+        self._directory = directory
+        self._clock = clock
+
+    async def answer(self, questions: Sequence[RelayQuestion]) -> list[RelayAnswer]:
+        """Return one answer for each question. Raises `DirectoryUnavailableError`."""
+        gathered = await self.gather(questions)
+        decisions = [decide(facts) if facts else NO_LISTENER for facts in gathered]
+        for question, decision in zip(questions, decisions, strict=True):
+            _note(question, decision)
+        return [RelayAnswer(d.reply, d.rule, d.submitter) for d in decisions]
+
+    async def gather(self, questions: Sequence[RelayQuestion]) -> list[Facts | None]:
+        """Return the facts of each question; ``None`` where there is no such listener."""
+        policies = await self._directory.policies()
+        keys = {key for question in questions for key in policies.keys(question)}
+        logins = {login for question in questions for login in policies.logins(question)}
+        entries = await self._directory.entries(keys)
+        users = await self._directory.users(logins)
+        now = self._clock()
+        return [
+            policies.facts(question, entries, users, now)
+            if question.listener in policies.listeners
+            else None
+            for question in questions
+        ]
+
+    async def whereabouts(self, addresses: Sequence[Address]) -> list[Whereabouts]:
+        """Return where mail for each address goes. Raises `DirectoryUnavailableError`."""
+        domains = (await self._directory.policies()).domains
+        keys = {key for address in addresses for key in keys_for(address, domains)}
+        entries = await self._directory.entries(keys)
+        return [resolve(address, domains, entries) for address in addresses]
+
+
+def _note(question: RelayQuestion, decision: Decision) -> None:
+    _COUNTED[decision.rule].inc()
+    if decision.rule == "open-relay":
+        _log.warning(
+            "relayed for a stranger: this listener is an open relay",
+            listener=question.listener,
+            client=question.client,
+            recipient=str(question.recipient),
+        )
+    elif decision is NO_LISTENER:
+        _log.error("nobody has set up that listener", listener=question.listener)
