@@ -1,0 +1,1 @@
+"""Delivery: carries legs over their hops, to a mailbox or to a remote server."""

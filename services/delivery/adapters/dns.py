@@ -1,0 +1,151 @@
+"""The way to a domain: static routes first, then MX, then the domain itself (RFC 5321 §5.1)."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, Protocol
+
+import dns.asyncresolver
+import dns.exception
+import dns.resolver
+
+from kernel.model.reply import Reply
+from services.delivery.core.exchangers import NO_DNS, NO_HOST, NO_SUCH_DOMAIN, Exchanger, order
+from services.delivery.core.routes import Host, Route, host_for
+from services.delivery.ports import Directions, Site
+
+REMEMBERED = 60.0  # seconds: the resolver's own cache keeps to the records' time to live
+MAX_EXCHANGERS = 5  # as many as are worth trying in one attempt
+_shuffle = random.SystemRandom().shuffle
+
+
+class NoSuchNameError(Exception):
+    """The name does not exist."""
+
+
+class DnsUnavailableError(Exception):
+    """No name server gave an answer: ask again later."""
+
+
+class NameServers(Protocol):
+    """Answers questions about names, with nothing if the name has no such record."""
+
+    async def mx(self, name: str) -> list[Exchanger]:
+        """Return the MX records. Raises `NoSuchNameError`, `DnsUnavailableError`."""
+
+    async def addresses(self, name: str) -> list[str]:
+        """Return the IP addresses. Raises `NoSuchNameError`, `DnsUnavailableError`."""
+
+
+class DnsDirections:
+    """Asks DNS. Many who ask for one domain at a time share one look-up."""
+
+    def __init__(self, name_servers: NameServers, our_name: str, port: int) -> None:
+        self._name_servers = name_servers
+        self._our_name = our_name
+        self._port = port
+        self._found: dict[str, asyncio.Task[Site | Reply]] = {}
+
+    async def find(self, domain: str) -> Site | Reply:
+        """Return where mail for ``domain`` goes now, or why that is unknown."""
+        found = self._found.get(domain)
+        if found is None:
+            found = asyncio.create_task(self._look_up(domain))
+            self._found[domain] = found
+            found.add_done_callback(lambda _: self._remember(domain))
+        return found.result() if found.done() else await asyncio.shield(found)
+
+    def _remember(self, domain: str) -> None:
+        known = self._found[domain]
+        certain = not known.cancelled() and not known.exception() and known.result() is not NO_DNS
+        forget: Callable[[], object] = lambda: self._found.pop(domain, None)  # noqa: E731 - twice
+        if certain:
+            asyncio.get_running_loop().call_later(REMEMBERED, forget)
+        else:
+            forget()
+
+    async def _look_up(self, domain: str) -> Site | Reply:
+        if domain.startswith("["):
+            address = domain.strip("[]").removeprefix("ipv6:")
+            return Site(domain, (Host(domain, address, self._port),))
+        try:
+            names = order(await self._name_servers.mx(domain), self._our_name, _shuffle)
+        except NoSuchNameError:
+            return NO_SUCH_DOMAIN
+        except DnsUnavailableError:
+            return NO_DNS
+        return names if isinstance(names, Reply) else await self._site(names or (domain,))
+
+    async def _site(self, names: tuple[str, ...]) -> Site | Reply:
+        """Return the hosts of ``names``; while one of them is in doubt, the mail has not failed."""
+        answers = await asyncio.gather(*(self._hosts(name) for name in names[:MAX_EXCHANGERS]))
+        hosts = tuple(chain.from_iterable(answer for answer in answers if answer is not None))
+        if hosts:
+            return Site(",".join(sorted(names)), hosts)
+        return NO_DNS if None in answers else NO_HOST
+
+    async def _hosts(self, name: str) -> list[Host] | None:
+        try:
+            return [Host(name, a, self._port) for a in await self._name_servers.addresses(name)]
+        except NoSuchNameError:
+            return []
+        except DnsUnavailableError:
+            return None
+
+
+class RoutedDirections:
+    """Static routes; a domain without one is looked up by ``otherwise``."""
+
+    def __init__(self, routes: tuple[Route, ...], otherwise: Directions) -> None:
+        self._routes = routes
+        self._otherwise = otherwise
+
+    async def find(self, domain: str) -> Site | Reply:
+        """Return where mail for ``domain`` goes now, or why that is unknown."""
+        host = host_for(domain, self._routes)
+        if host is None:
+            return await self._otherwise.find(domain)
+        return Site(str(host), (host,))
+
+
+class Resolver:
+    """The name servers of ``/etc/resolv.conf``, asked by dnspython."""
+
+    def __init__(self, lifetime: float = 15.0) -> None:
+        self._lifetime = lifetime
+        self._resolver: dns.asyncresolver.Resolver | None = None
+
+    async def mx(self, name: str) -> list[Exchanger]:
+        """Return the MX records. Raises `NoSuchNameError`, `DnsUnavailableError`."""
+        records = await self._ask(name, "MX")
+        return [Exchanger(r.preference, _text(r.exchange)) for r in records]
+
+    async def addresses(self, name: str) -> list[str]:
+        """Return the IP addresses, IPv4 first. Raises `NoSuchNameError`, `DnsUnavailableError`."""
+        kinds = (self._ask(name, kind) for kind in ("A", "AAAA"))
+        answers = await asyncio.gather(*kinds, return_exceptions=True)
+        records = chain.from_iterable(a for a in answers if not isinstance(a, BaseException))
+        found = [str(record.address) for record in records]
+        failure = next((a for a in answers if isinstance(a, BaseException)), None)
+        if failure is not None and not found:
+            raise failure
+        return found
+
+    async def _ask(self, name: str, kind: str) -> list[Any]:
+        try:
+            if self._resolver is None:
+                self._resolver = dns.asyncresolver.Resolver()
+                self._resolver.cache = dns.resolver.LRUCache(10_000)
+            answer = await self._resolver.resolve(
+                f"{name}.", kind, lifetime=self._lifetime, raise_on_no_answer=False
+            )
+        except dns.resolver.NXDOMAIN as error:
+            raise NoSuchNameError(name) from error
+        except (dns.exception.DNSException, OSError) as error:
+            raise DnsUnavailableError(f"{name}: {error}") from error
+        return list(answer)
+
+
+def _text(name: object) -> str:
+    return str(name).rstrip(".").lower()

@@ -1,0 +1,1 @@
+"""Decisions of delivery: frozen values in, frozen values out."""

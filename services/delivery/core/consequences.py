@@ -1,0 +1,76 @@
+"""What the other services are told after an attempt."""
+
+from datetime import datetime
+
+from kernel.model.envelope import Blob, Envelope
+from kernel.model.events import (
+    OUTCOMES,
+    MailAccepted,
+    MailDeferred,
+    MailRouted,
+    MailTraced,
+    Stage,
+    Summary,
+    Trace,
+    Work,
+)
+from kernel.model.reply import Reply
+from services.delivery.core.routes import Host
+from services.delivery.core.schedule import jitter
+from services.delivery.core.settle import SHORT_WAIT, Fate, Settlement
+
+UNCERTAIN = Reply(451, "4.3.0", "The worker that had this in hand has gone")
+
+
+def consequences(
+    leg: MailRouted,
+    settlement: Settlement,
+    host: Host | None,
+    report: Envelope | None,
+    now: datetime,
+) -> tuple[Work, ...]:
+    """Return the report and what is to be tried again, and after them the traces.
+
+    What is lost on the way to the bus takes along what comes after it: a trace
+    that is there vouches for the work.
+    """
+    events: list[Work] = []
+    if report is not None:
+        events.append(MailAccepted(report))
+    if settlement.retry is not None:
+        retry = settlement.retry
+        events.append(MailDeferred(retry.leg, retry.due, retry.why))
+    if settlement.fates:
+        traces = tuple(_trace(fate, settlement, host) for fate in settlement.fates)
+        events.append(MailTraced(leg.envelope.id, now, leg.id, traces))
+    if report is not None:
+        events.append(_acceptance(report, leg, now))
+    return tuple(events)
+
+
+def doubt(leg: MailRouted, now: datetime) -> MailDeferred:
+    """Return the deferral of a leg of which nobody knows how far it came.
+
+    Once the traces are in, the ledger leaves out whoever was served.
+    """
+    return MailDeferred(leg, now + SHORT_WAIT * jitter(leg.id), UNCERTAIN, unless=OUTCOMES)
+
+
+def _acceptance(report: Envelope, leg: MailRouted, now: datetime) -> MailTraced:
+    """Return the first entry in the timeline of the report on ``leg``."""
+    content = report.content
+    summary = Summary(
+        sender=None,
+        size=report.size,
+        origin=f"report on {leg.id}",
+        blob=content.id if isinstance(content, Blob) else "",
+    )
+    traces = tuple(Trace(r.address, Stage.ACCEPTED) for r in report.recipients)
+    return MailTraced(report.id, now, report.id, traces, summary)
+
+
+def _trace(fate: Fate, settlement: Settlement, host: Host | None) -> Trace:
+    detail = str(host or "")
+    if fate.stage is Stage.DEFERRED and settlement.retry is not None:
+        detail = f"next attempt at {settlement.retry.due.isoformat(timespec='milliseconds')}"
+    return Trace(fate.recipient.address, fate.stage, detail, fate.reply)

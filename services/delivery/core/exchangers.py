@@ -1,0 +1,52 @@
+"""Which mail exchangers to try, and in what order (RFC 5321 §5.1)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from kernel.model.reply import Reply
+
+NULL_MX = Reply(556, "5.1.10", "The domain takes no mail (null MX)")  # RFC 7505 §4.2
+LOOP = Reply(554, "5.4.6", "Mail for the domain leads back to this server")
+NO_SUCH_DOMAIN = Reply(550, "5.1.2", "The domain does not exist")
+NO_HOST = Reply(550, "5.4.4", "The domain names no mail server that exists")
+NO_DNS = Reply(451, "4.4.3", "The domain cannot be looked up now")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanger:
+    """One MX record. Its name is without the final dot; empty is the root."""
+
+    preference: int
+    name: str
+
+
+def order(
+    exchangers: Sequence[Exchanger],
+    our_name: str,
+    shuffle: Callable[[list[str]], None],
+) -> tuple[str, ...] | Reply:
+    """Return the names to try in turn, those of equal preference shuffled.
+
+    Where we are named ourselves, only more preferred hosts may get it from us,
+    or mail would run in circles (RFC 5321 §5.1).
+    """
+    if [e.name for e in exchangers] == [""]:
+        return NULL_MX
+    ours = min((e.preference for e in exchangers if e.name == our_name.lower()), default=None)
+    usable = sorted(
+        (e for e in exchangers if e.name and (ours is None or e.preference < ours)),
+        key=lambda e: e.preference,
+    )
+    if not usable:
+        return NO_HOST if ours is None else LOOP
+    return tuple(_shuffled(usable, shuffle))
+
+
+def _shuffled(exchangers: Sequence[Exchanger], shuffle: Callable[[list[str]], None]) -> list[str]:
+    names: list[str] = []
+    for _, equals in groupby(exchangers, key=lambda e: e.preference):
+        group = [e.name for e in equals]
+        shuffle(group)
+        names += group
+    return names

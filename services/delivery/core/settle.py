@@ -1,0 +1,90 @@
+"""An attempt is over: what becomes of each recipient."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from kernel.model.address import Address
+from kernel.model.envelope import Recipient
+from kernel.model.events import Local, MailRouted, Stage
+from kernel.model.reply import Reply
+from services.delivery.core.schedule import RetrySchedule, jitter
+
+NO_ANSWER = Reply(451, "4.4.2", "The connection was lost before an answer came")
+SHORT_WAIT = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one recipient, and the last word on it."""
+
+    recipient: Recipient
+    stage: Stage
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try ``leg`` when it is ``due``. ``why`` is the last word on it."""
+
+    leg: MailRouted
+    due: datetime
+    why: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Every recipient's fate; the deferred ones are those of ``retry``."""
+
+    fates: tuple[Fate, ...]
+    retry: Retry | None = None
+
+    @property
+    def failures(self) -> tuple[Fate, ...]:
+        """Those who will not get the message."""
+        return tuple(f for f in self.fates if f.stage in (Stage.FAILED, Stage.EXPIRED))
+
+
+def settle(
+    leg: MailRouted, replies: Mapping[Address, Reply], schedule: RetrySchedule, now: datetime
+) -> Settlement:
+    """Sort the recipients of ``leg`` into delivered, deferred and failed.
+
+    A recipient without a reply is deferred: losing the answer must not lose the
+    mail. Once the schedule gives up, whoever is still deferred has expired.
+    """
+    due = schedule.due_after(leg, now)
+    fates = tuple(
+        _fate(leg, recipient, replies.get(recipient.address, NO_ANSWER), too_old=due is None)
+        for recipient in leg.envelope.recipients
+    )
+    deferred = tuple(fate for fate in fates if fate.stage is Stage.DEFERRED)
+    if not deferred or due is None:
+        return Settlement(fates)
+    return Settlement(fates, Retry(_next_attempt(leg, deferred), due, deferred[0].reply))
+
+
+def postpone(leg: MailRouted, why: Reply, schedule: RetrySchedule, now: datetime) -> Settlement:
+    """Settle a leg that nobody has tried: it comes back soon as it is, unless it is too old.
+
+    No attempt was made, so none is counted, and nobody has a new fate.
+    """
+    if schedule.due_after(leg, now) is None:
+        return Settlement(tuple(Fate(r, Stage.EXPIRED, why) for r in leg.envelope.recipients))
+    return Settlement((), Retry(leg, now + SHORT_WAIT * jitter(leg.id), why))
+
+
+def _fate(leg: MailRouted, recipient: Recipient, reply: Reply, *, too_old: bool) -> Fate:
+    if reply.is_positive:
+        stage = Stage.DELIVERED if isinstance(leg.hop, Local) else Stage.RELAYED
+    elif reply.is_permanent:
+        stage = Stage.FAILED
+    else:
+        stage = Stage.EXPIRED if too_old else Stage.DEFERRED
+    return Fate(recipient, stage, reply)
+
+
+def _next_attempt(leg: MailRouted, deferred: tuple[Fate, ...]) -> MailRouted:
+    recipients = tuple(fate.recipient for fate in deferred)
+    envelope = replace(leg.envelope, recipients=recipients)
+    return replace(leg, envelope=envelope, attempt=leg.attempt + 1)

@@ -1,0 +1,60 @@
+"""Memory of the legs that this worker has settled or has in hand: it drops their twins."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+from kernel.model.envelope import Recipient
+from kernel.model.events import MailRouted, Work
+
+REMEMBERED = 10_000
+
+
+class Memory:
+    """Sees to it that a leg is carried once, as far as one process can tell.
+
+    A leg is dropped only if all its recipients were settled under its id: what
+    came apart on its way (a part of it held, or rerouted) is no twin.
+    """
+
+    def __init__(self, size: int = REMEMBERED) -> None:
+        self._size = size
+        self._in_hand: dict[str, asyncio.Future[None]] = {}
+        self._settled: OrderedDict[str, tuple[Recipient, ...]] = OrderedDict()
+        self._unsaid: OrderedDict[str, tuple[Work, ...]] = OrderedDict()
+
+    async def once(self, leg: MailRouted, work: Callable[[], Awaitable[None]]) -> None:
+        """Do ``work`` for ``leg`` unless it has been done. Waits for a twin that is at it."""
+        while leg.id in self._in_hand:
+            await asyncio.wait([self._in_hand[leg.id]])
+        if self._is_settled(leg):
+            return
+        ended = asyncio.get_running_loop().create_future()
+        self._in_hand[leg.id] = ended
+        try:
+            await work()
+        finally:
+            del self._in_hand[leg.id]
+            ended.set_result(None)
+
+    def settle(self, leg: MailRouted) -> None:
+        """Remember that the outcome for every recipient of ``leg`` has been published."""
+        self._unsaid.pop(leg.id, None)
+        before = self._settled.pop(leg.id, ())
+        self._settled[leg.id] = (*before, *leg.envelope.recipients)
+        if len(self._settled) > self._size:
+            self._settled.popitem(last=False)
+
+    def leave_unsaid(self, leg: MailRouted, events: tuple[Work, ...]) -> None:
+        """Remember what came of ``leg``, for the bus could not be told."""
+        self._unsaid[leg.id] = events
+        if len(self._unsaid) > self._size:
+            self._unsaid.popitem(last=False)
+
+    def unsaid(self, leg: MailRouted) -> tuple[Work, ...]:
+        """Return what came of ``leg`` in an attempt that the bus has not heard of."""
+        return self._unsaid.get(leg.id, ())
+
+    def _is_settled(self, leg: MailRouted) -> bool:
+        settled = self._settled.get(leg.id)
+        return settled is not None and set(leg.envelope.recipients) <= set(settled)

@@ -1,0 +1,53 @@
+"""What delivery needs from outside, beside the platform."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from kernel.model.address import Address
+from kernel.model.events import MailRouted
+from kernel.model.reply import Reply
+from services.delivery.core.routes import Host
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A leg was tried. Whoever is not in ``replies`` has had no answer.
+
+    ``host`` gave the answers; ``None`` if it did not come to a conversation.
+    """
+
+    replies: Mapping[Address, Reply]
+    host: Host | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A leg was not tried, because as much as may be is under way to the same place."""
+
+    why: Reply
+
+
+class Courier(Protocol):
+    """Carries a leg over one kind of hop."""
+
+    async def carry(self, leg: MailRouted) -> Carried | Later:
+        """Try once. A remote's failure is a `Reply`; an exception means that we are broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a domain's mail goes: hosts in the order to try. Its name counts for limits.
+
+    Domains that share their servers share their site.
+    """
+
+    name: str
+    hosts: tuple[Host, ...]
+
+
+class Directions(Protocol):
+    """Knows the way to a domain."""
+
+    async def find(self, domain: str) -> Site | Reply:
+        """Return where mail for ``domain`` (or a literal) goes now, or why that is unknown."""

@@ -1,0 +1,121 @@
+"""Settings of delivery: where it goes, how often it tries, and how long it waits for answers."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from kernel.settings import PostroomSettings
+from services.delivery.core.routes import parse_routes
+from services.delivery.core.schedule import GIVE_UP_AFTER, LADDER
+from services.delivery.core.smtp_client import Phase
+
+_UNITS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)\s*")
+
+
+def _duration(value: object) -> object:
+    """Read ``90``, ``90s``, ``1.5m``, ``4h`` or ``5d``; anything else is pydantic's to judge."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]]) if match else value
+
+
+def _listed(value: object) -> object:
+    """Read a list from JSON, or from words between commas."""
+    if not isinstance(value, str):
+        return value
+    items: Any = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
+    return [item.strip() if isinstance(item, str) else item for item in items]
+
+
+def _routable(routes: Mapping[str, str]) -> Mapping[str, str]:
+    parse_routes(routes)
+    return routes
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Durations = Annotated[tuple[Duration, ...], NoDecode, BeforeValidator(_listed)]
+Lanes = Annotated[tuple[Literal["local", "remote"], ...], NoDecode, BeforeValidator(_listed)]
+
+
+def _wait(purpose: str, **default: float) -> Any:  # noqa: ANN401 - as pydantic's Field
+    return Field(default=timedelta(**default), gt=timedelta(0), description=purpose)
+
+
+class Settings(PostroomSettings):
+    """Read from ``POSTROOM_DELIVERY_*``. Durations are seconds, or like ``15m``, ``4h``, ``5d``."""
+
+    model_config = SettingsConfigDict(env_prefix="POSTROOM_DELIVERY_", populate_by_name=True)
+
+    hops: Lanes = Field(
+        default=("local", "remote"),
+        min_length=1,
+        description="Which legs this worker carries: `local`, `remote` or `local,remote`.",
+    )
+    local_concurrency: int = Field(
+        default=50, ge=1, description="Legs into mailboxes under way at a time."
+    )
+    remote_concurrency: int = Field(
+        default=200, ge=1, description="Legs to remote servers under way at a time."
+    )
+    routes: Annotated[dict[str, str], AfterValidator(_routable)] = Field(
+        default={},
+        validation_alias="POSTROOM_ROUTES",
+        description="Static routes, first match wins: JSON `{domain, .suffix or *: HOST:PORT}`.",
+    )
+    remote_port: int = Field(
+        default=25,
+        validation_alias="POSTROOM_REMOTE_PORT",
+        description="The port of servers that DNS names.",
+    )
+    retry: Durations = Field(
+        default=LADDER,
+        min_length=1,
+        description="The waits between attempts; the last one repeats. Such as `60,300,15m,4h`.",
+    )
+    give_up_after: Duration = _wait(
+        "How long a message may wait before its sender gets it back.",
+        seconds=GIVE_UP_AFTER.total_seconds(),
+    )
+    site_connections: int = Field(
+        default=20, ge=1, description="Connections of this worker to one site at a time."
+    )
+    site_patience: Duration = _wait(
+        "How long a leg waits for its turn at a busy site before it goes back.", seconds=1
+    )
+    connection_messages: int = Field(
+        default=100, ge=1, description="Messages sent over one connection before it is closed."
+    )
+    idle_timeout: Duration = _wait(
+        "How long a connection is kept for the next message.", seconds=10
+    )
+    connect_timeout: Duration = _wait("How long a host may take to accept.", seconds=30)
+    greeting_timeout: Duration = _wait("… to greet (RFC 5321 §4.5.3.2.1).", minutes=5)
+    hello_timeout: Duration = _wait("… to answer EHLO, HELO, STARTTLS or RSET.", minutes=5)
+    handshake_timeout: Duration = _wait("… to finish the TLS handshake.", seconds=30)
+    mail_timeout: Duration = _wait("… to answer MAIL (§4.5.3.2.2).", minutes=5)
+    rcpt_timeout: Duration = _wait("… to answer RCPT (§4.5.3.2.3).", minutes=5)
+    data_timeout: Duration = _wait("… to answer DATA (§4.5.3.2.4).", minutes=2)
+    content_timeout: Duration = _wait("… to take a piece of content (§4.5.3.2.5).", minutes=3)
+    dot_timeout: Duration = _wait("… to answer the final dot (§4.5.3.2.6).", minutes=10)
+
+    def timeouts(self) -> dict[Phase, float]:
+        """Return how many seconds each phase of a conversation may take."""
+        durations = {
+            Phase.GREETING: self.greeting_timeout,
+            Phase.HELLO: self.hello_timeout,
+            Phase.STARTTLS: self.hello_timeout,
+            Phase.HANDSHAKE: self.handshake_timeout,
+            Phase.IDLE: self.idle_timeout,
+            Phase.RESET: self.hello_timeout,
+            Phase.MAIL: self.mail_timeout,
+            Phase.RCPT: self.rcpt_timeout,
+            Phase.DATA: self.data_timeout,
+            Phase.CONTENT: self.content_timeout,
+            Phase.DOT: self.dot_timeout,
+        }
+        return {phase: duration.total_seconds() for phase, duration in durations.items()}
