@@ -114,7 +114,7 @@ class SqliteBus:
         again: Handler[W] | None = None,
     ) -> None:
         """See the port."""
-        queue = queue_of(kind, lane)
+        queue = _QUEUES[cast("type[Work]", kind), lane]
         handling = Handling(kind, handler, again)
         consumer = Consumer(queue, handling, concurrency, self._writer, self._clock)
         fellows = self._consumers.setdefault(queue, [])

@@ -77,9 +77,7 @@ _FAILED_ENOUGH = " AND failures >= ?"
 _ORPHANED = " WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM owner)"
 _TO_PARKED = "INSERT INTO parked (queue, why, data) SELECT queue, ?, data FROM event"
 _DELETE = "DELETE FROM event"
-_RELEASE = "UPDATE event SET owner = NULL, again = again OR ?" + _OURS
-_FAIL = "UPDATE event SET owner = NULL, again = 1, failures = failures + 1, due = ?" + _OURS
-_FREE_ORPHANS = "UPDATE event SET owner = NULL, again = 1, failures = failures + 1" + _ORPHANED
+_FREE = "UPDATE event SET owner = NULL, again = again OR ?, failures = failures + ?, due = ?"
 
 
 @dataclass(slots=True, eq=False)
@@ -179,7 +177,7 @@ class Tables:
             ("its worker died while it had the event", last),
         )
         self._db.execute(_DELETE + _ORPHANED + _FAILED_ENOUGH, (last,))
-        self._db.execute(_FREE_ORPHANS)
+        self._db.execute(_FREE + _ORPHANED, (True, 1, 0))
 
     # Events
 
@@ -209,11 +207,11 @@ class Tables:
 
     def release(self, leases: Iterable[Lease], *, touched: bool) -> None:
         """Hand events back as they were; ``touched`` if a handler has seen them."""
-        self._db.execute(_RELEASE, (touched, *self._listed(leases)))
+        self._db.execute(_FREE + _OURS, (touched, 0, 0, *self._listed(leases)))
 
     def fail(self, lease: Lease, due: float) -> None:
         """Hand an event back that failed; it is tried again when due."""
-        self._db.execute(_FAIL, (due, *self._listed([lease])))
+        self._db.execute(_FREE + _OURS, (True, 1, due, *self._listed([lease])))
 
     def park(self, lease: Lease, why: str) -> None:
         """Put an event aside."""
