@@ -1,0 +1,108 @@
+"""Crowd: everybody who is connected, and the work that is done for them."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Protocol
+
+from kernel.model.questions import Listener
+from kernel.model.reply import Reply
+from services.ingress import metrics
+from services.ingress.core import replies
+
+_LINGER = 1.0
+"""How long a client whom we told to go may take to hear it."""
+
+
+class Guest(Protocol):
+    """A connection, as the crowd sees it."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message is coming in or being made ours."""
+
+    def leave(self) -> None:
+        """Ask the client to go, at once or after its message."""
+
+    def check_idle(self, now: float, limit: float) -> None:
+        """Hang up if the client has been silent for longer than ``limit``."""
+
+    def abort(self) -> None:
+        """Drop the connection."""
+
+
+class Crowd:
+    """Counts the guests of all listeners, looks after the silent ones, sees all of them out."""
+
+    def __init__(self, idle_limit: float) -> None:
+        self._idle_limit = idle_limit
+        self._guests: dict[Guest, tuple[str, str]] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()
+        self.is_leaving = False
+
+    def admit(self, guest: Guest, listener: Listener, client: str) -> Reply | None:
+        """Let ``guest`` in, or return why not. Whoever is let in must be let out."""
+        name = listener.name
+        total, own = self._counts[name, ""], self._counts[name, client]
+        if total >= listener.max_connections or own >= listener.max_connections_per_ip:
+            return replies.TOO_MANY_CONNECTIONS
+        self._guests[guest] = (name, client)
+        self._count(name, client, 1)
+        return None
+
+    def let_out(self, guest: Guest) -> None:
+        """Forget ``guest``, if it was ever in."""
+        where = self._guests.pop(guest, None)
+        if where is not None:
+            self._count(*where, -1)
+            self._news.set()
+
+    def _count(self, name: str, client: str, change: int) -> None:
+        self._counts[name, ""] += change
+        self._counts[name, client] += change
+        if not self._counts[name, client]:
+            del self._counts[name, client]
+        metrics.CONNECTIONS.labels(name).inc(change)
+
+    def work(self, job: Coroutine[Any, Any, None]) -> None:
+        """Do ``job`` to its end, whether or not the guest stays that long."""
+        task = asyncio.create_task(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._worked)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._news.set()
+
+    async def look_after(self) -> None:
+        """Look for silent guests now and then, until cancelled. One timer serves all of them."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(min(self._idle_limit / 4, 5.0))
+            for guest in list(self._guests):
+                guest.check_idle(loop.time(), self._idle_limit)
+
+    async def see_out(self, grace: float) -> None:
+        """Ask everybody to go; whoever has a message on the way gets ``grace`` seconds for it."""
+        self.is_leaving = True
+        for guest in list(self._guests):
+            guest.leave()
+        await self._until(
+            lambda: not self._tasks and not any(g.is_busy for g in self._guests), grace
+        )
+        await self._until(lambda: not self._guests, _LINGER)
+        for guest in list(self._guests):
+            guest.abort()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _until(self, fulfilled: Callable[[], bool], limit: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                while not fulfilled():
+                    self._news.clear()
+                    await self._news.wait()

@@ -1,0 +1,321 @@
+"""Edge: aiosmtpd's server class as a thin shell over our own session core.
+
+aiosmtpd reads line by line in a task for each connection; here what arrives goes into
+`Session` as it is, and the effects that come out are carried out. A task exists only
+while something has to be awaited, and it outlives the client: what was begun for a
+message comes to its end even if nobody is left to hear of it.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, ParamSpec, TypeVar, cast
+
+import structlog
+from aiosmtpd.smtp import SMTP
+
+from kernel import maillog
+from kernel.model.reply import Reply
+from services.ingress import metrics
+from services.ingress.core import effects, replies
+from services.ingress.core.doorway import Doorway
+from services.ingress.core.session import Session
+from services.ingress.crowd import Crowd
+from services.ingress.intake import Intake
+from services.ingress.peer import plain_address, tls_of
+from services.ingress.ports import Directory, DirectoryUnavailableError
+from services.ingress.upload import SpilledError, Upload
+
+TLS_HANDSHAKE = 30.0
+"""Seconds that a client may take for a TLS handshake."""
+TLS_SHUTDOWN = 5.0
+"""Seconds that a client may take to say goodbye to TLS."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = structlog.get_logger("ingress")
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What all connections of one listener share. ``doorway`` is None while nobody may come in."""
+
+    name: str
+    doorway: Callable[[], Doorway | None]
+    directory: Directory
+    intake: Intake
+    crowd: Crowd
+    tls: ssl.SSLContext
+
+
+class Connection(SMTP):
+    """One client."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, entrance: Entrance) -> None:
+        """Take a seat; aiosmtpd's own way costs 94 µs, for handlers that we do not have."""
+        self.loop = asyncio.get_running_loop()
+        self._entrance = entrance
+        self._core: Session | None = None
+        self._client = ""
+        self._port = 0
+        self._touched = self.loop.time()
+        self._upload: Upload | None = None
+        self._is_upgrading = False
+        self._is_ahead = False
+        self._is_choked = False
+        self._is_paused = False
+        self._saw_eof = False
+
+    # What asyncio tells us.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet the client, or turn it away."""
+        self.transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername") or ("", 0)
+        self._client, self._port = plain_address(peer[0]), peer[1]
+        doorway = self._entrance.doorway()
+        if doorway is None:
+            self._turn_away(replies.NOT_YET)
+            return
+        refusal = self._entrance.crowd.admit(self, doorway.listener, self._client)
+        if refusal is not None:
+            self._turn_away(refusal)
+            return
+        self._core = Session(doorway, self._client, tls_of(transport))
+        self._step(self._core.greet)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand what came to the session."""
+        if self._core is not None:
+            self._touched = self.loop.time()
+            self._is_ahead = self._core.is_waiting
+            self._step(self._core.receive, data)
+
+    def eof_received(self) -> bool:
+        """Stay for the answer that is due, if there is one, and if TLS does not forbid it."""
+        self._saw_eof = True
+        waits = self._core is not None and self._core.is_waiting
+        return waits and self.transport.get_extra_info("ssl_object") is None
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
+        """Forget the client; what is sealed goes on without it."""
+        self._core = None
+        self._entrance.crowd.let_out(self)
+        if self._upload is not None:
+            self._upload.spill()
+
+    def pause_writing(self) -> None:
+        """Read nothing more from a client that does not read what we say."""
+        self._is_choked = True
+        self._regulate()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._is_choked = False
+        self._regulate()
+
+    # What the crowd tells us.
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message is coming in or being made ours."""
+        return self._core is not None and self._core.is_busy
+
+    def leave(self) -> None:
+        """Ask the client to go, at once or after its message."""
+        if self._core is not None:
+            self._step(self._core.leave)
+
+    def check_idle(self, now: float, limit: float) -> None:
+        """Hang up if the client has been silent for longer than ``limit``."""
+        if self._core is None or now - self._touched < limit:
+            return
+        if self._core.is_closed or self._is_upgrading:
+            self.abort()
+        elif not self._core.is_waiting:
+            self._touched = now
+            self._step(self._core.end, replies.IDLE)
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self.transport.abort()
+
+    # Doing what the session wants.
+
+    def _turn_away(self, reply: Reply) -> None:
+        metrics.TURNED_AWAY.labels(self._entrance.name).inc()
+        self.transport.write(reply.lines())
+        self.transport.close()
+
+    def _step(
+        self, step: Callable[P, list[effects.Effect]], *args: P.args, **options: P.kwargs
+    ) -> None:
+        """Let the session take a step, and do what it wants done."""
+        core = self._core
+        if core is None:
+            return
+        try:
+            self._act(step(*args, **options))
+        except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
+            _log.exception("a step failed", session=self._name())
+            self._act(core.stumble())
+        if self._saw_eof and not core.is_waiting:
+            self.transport.close()
+        self._regulate()
+
+    def _act(self, wanted: Sequence[effects.Effect]) -> None:
+        for effect in wanted:
+            self._acts[type(effect)](self, effect)
+
+    def _regulate(self) -> None:
+        """Read on, unless somebody cannot keep up: the client, the store, or we."""
+        core, upload = self._core, self._upload
+        if core is None or self._is_upgrading:
+            return
+        pause = (
+            self._is_choked
+            or (self._is_ahead and core.is_waiting)
+            or (upload is not None and upload.is_full)
+        )
+        if pause is not self._is_paused:
+            self._is_paused = pause
+            (self.transport.pause_reading if pause else self.transport.resume_reading)()
+
+    def _say(self, effect: effects.Say) -> None:
+        self.transport.write(effect.octets)
+
+    def _close(self, _: effects.Close) -> None:
+        if self._upload is not None:
+            self._upload.spill()
+        self.transport.close()
+
+    def _decide(self, effect: effects.Decide) -> None:
+        self._entrance.crowd.work(self._ask_decision(effect))
+
+    async def _ask_decision(self, effect: effects.Decide) -> None:
+        answers = await self._answer_of(self._entrance.directory.decide(effect.questions))
+        if self._core is not None:
+            self._step(self._core.decided, answers)
+
+    def _login(self, effect: effects.Login) -> None:
+        self._entrance.crowd.work(self._ask_login(effect))
+
+    async def _ask_login(self, effect: effects.Login) -> None:
+        answer = await self._answer_of(self._entrance.directory.log_in(effect.question))
+        if self._core is not None:
+            self._step(self._core.logged_in, answer)
+
+    async def _answer_of(self, asked: Awaitable[T]) -> T | None:
+        """Return the answer, or None if there is none: never a yes and never a no."""
+        try:
+            return await asked
+        except DirectoryUnavailableError as error:
+            _log.warning("auth cannot be asked", session=self._name(), why=str(error))
+        except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
+            _log.exception("asking auth failed", session=self._name())
+        return None
+
+    def _take(self, effect: effects.Take) -> None:
+        self._entrance.crowd.work(self._keep(effect))
+
+    async def _keep(self, effect: effects.Take) -> None:
+        try:
+            reply = await self._entrance.intake.take(effect.offer, effect.content)
+        except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
+            _log.exception("keeping a message failed", mail=effect.offer.id)
+            reply = replies.TRY_LATER
+        if self._core is not None:
+            self._step(self._core.stored, reply)
+
+    def _open(self, effect: effects.Open) -> None:
+        self._upload = Upload(self._regulate)
+        self._entrance.crowd.work(self._keep_stream(effect, self._upload))
+
+    async def _keep_stream(self, effect: effects.Open, upload: Upload) -> None:
+        intake = self._entrance.intake
+        try:
+            reply = await intake.take_stream(effect.offer, effect.head, upload.chunks())
+        except SpilledError:
+            return
+        except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
+            _log.exception("keeping a message failed", mail=effect.offer.id)
+            reply = replies.TRY_LATER
+        if await upload.was_sealed() and self._core is not None:
+            self._upload = None
+            self._step(self._core.stored, reply)
+
+    def _pour(self, effect: effects.Pour) -> None:
+        if self._upload is not None:
+            self._upload.pour(effect.octets)
+
+    def _seal(self, _: effects.Seal) -> None:
+        if self._upload is not None:
+            self._upload.seal()
+
+    def _spill(self, _: effects.Spill) -> None:
+        if self._upload is not None:
+            self._upload.spill()
+            self._upload = None
+
+    def _refused(self, effect: effects.Refused) -> None:
+        metrics.REFUSED_RECIPIENTS.labels(self._entrance.name).inc()
+        maillog.note(
+            "refused",
+            effect.mail,
+            listener=self._entrance.name,
+            client=self._client,
+            sender=str(effect.sender or "<>"),
+            recipient=str(effect.recipient),
+            rule=effect.rule,
+            reply=str(effect.reply),
+        )
+
+    def _start_tls(self, _: effects.StartTls) -> None:
+        """Stop reading at once: what comes from now on is TLS, and not for us to read."""
+        self._is_upgrading = True
+        self.transport.pause_reading()
+        self._entrance.crowd.work(self._upgrade())
+
+    async def _upgrade(self) -> None:
+        try:
+            transport = await self.loop.start_tls(
+                self.transport,
+                self,
+                self._entrance.tls,
+                server_side=True,
+                ssl_handshake_timeout=TLS_HANDSHAKE,
+                ssl_shutdown_timeout=TLS_SHUTDOWN,
+            )
+        except OSError as error:
+            _log.info("no TLS", session=self._name(), why=repr(error))
+            transport = None
+        if transport is None:
+            self.transport.abort()
+            self.connection_lost(None)
+            return
+        self.transport = transport
+        self._is_upgrading = False
+        tls = tls_of(transport)
+        if self._core is not None and tls is not None:
+            self._step(self._core.secured, tls)
+
+    def _name(self) -> str:
+        return f"{self._entrance.name} {self._client}:{self._port}"
+
+    _acts: ClassVar[Mapping[type[effects.Effect], Callable[["Connection", Any], None]]] = {
+        effects.Say: _say,
+        effects.Close: _close,
+        effects.Decide: _decide,
+        effects.Login: _login,
+        effects.StartTls: _start_tls,
+        effects.Take: _take,
+        effects.Open: _open,
+        effects.Pour: _pour,
+        effects.Seal: _seal,
+        effects.Spill: _spill,
+        effects.Refused: _refused,
+    }

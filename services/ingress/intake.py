@@ -1,0 +1,113 @@
+"""Intake: makes a message ours. The client hears 250 only after this has succeeded."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from kernel import maillog
+from kernel.blobs.port import BlobsUnavailableError
+from kernel.bus.port import BusUnavailableError
+from kernel.model.envelope import Blob, Content, Envelope
+from kernel.model.events import MailAccepted, MailTraced, Stage, Summary, Trace
+from kernel.model.reply import Reply
+from kernel.platform import Platform
+from services.ingress import metrics
+from services.ingress.core import replies
+from services.ingress.core.effects import Offer
+from services.ingress.core.trace import fields_before
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Stores contents and publishes what was accepted."""
+
+    platform: Platform
+
+    async def take(self, offer: Offer, content: bytes) -> Reply:
+        """Make a whole message ours; return what its client shall hear."""
+        now = self.platform.clock()
+        fields = self._fields(offer, content, now)
+        return await self._publish(offer, fields + content, now)
+
+    async def take_stream(self, offer: Offer, head: bytes, rest: AsyncIterator[bytes]) -> Reply:
+        """Make a large message ours, while it comes in. What ``rest`` raises goes on."""
+        now = self.platform.clock()
+        fields = self._fields(offer, head, now)
+        try:
+            blob = await self.platform.blobs.put(offer.id, _chain(fields + head, rest))
+        except BlobsUnavailableError as error:
+            return _deferred(offer, error)
+        return await self._publish(offer, blob, now)
+
+    def _fields(self, offer: Offer, head: bytes, now: datetime) -> bytes:
+        return fields_before(offer, head, self.platform.settings.hostname, now)
+
+    async def _publish(self, offer: Offer, content: Content, now: datetime) -> Reply:
+        """Publish. If that fails the blob stays: the events may have come through all the same."""
+        envelope = _envelope(offer, content, now)
+        try:
+            await self.platform.bus.publish(MailAccepted(envelope), _traced(offer, envelope))
+        except BusUnavailableError as error:
+            return _deferred(offer, error)
+        _note_accepted(offer, envelope)
+        return Reply(250, "2.0.0", f"OK queued as {offer.id}")
+
+
+def _envelope(offer: Offer, content: Content, now: datetime) -> Envelope:
+    return Envelope(
+        offer.id,
+        offer.sender,
+        offer.recipients,
+        content,
+        received_at=now,
+        submitter=offer.submitter,
+        body=offer.body,
+        smtputf8=offer.smtputf8,
+        ret=offer.ret,
+        envid=offer.envid,
+    )
+
+
+def _traced(offer: Offer, envelope: Envelope) -> MailTraced:
+    content = envelope.content
+    summary = Summary(
+        sender=envelope.sender,
+        size=envelope.size,
+        origin=f"{offer.listener} {offer.client}",
+        submitter=envelope.submitter,
+        blob=content.id if isinstance(content, Blob) else "",
+    )
+    traces = tuple(
+        Trace(recipient.address, Stage.ACCEPTED, detail=rule)
+        for recipient, rule in zip(offer.recipients, offer.rules, strict=True)
+    )
+    return MailTraced(envelope.id, envelope.received_at, envelope.id, traces, summary)
+
+
+def _note_accepted(offer: Offer, envelope: Envelope) -> None:
+    metrics.MESSAGES.labels(offer.listener, "accepted").inc()
+    maillog.note(
+        "accepted",
+        envelope.id,
+        listener=offer.listener,
+        client=offer.client,
+        helo=offer.helo,
+        protocol=offer.protocol,
+        submitter=offer.submitter,
+        sender=str(offer.sender or "<>"),
+        recipients=[str(recipient.address) for recipient in offer.recipients],
+        rules=list(offer.rules),
+        size=envelope.size,
+    )
+
+
+def _deferred(offer: Offer, error: Exception) -> Reply:
+    metrics.MESSAGES.labels(offer.listener, "deferred").inc()
+    maillog.note("not taken", offer.id, client=offer.client, why=repr(error))
+    return replies.TRY_LATER
+
+
+async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk

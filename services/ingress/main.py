@@ -1,0 +1,154 @@
+"""Ingress: takes mail from the network and makes it ours.
+
+Emits `MailAccepted` and `MailTraced`. Asks auth who may do what.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from ssl import SSLContext
+
+import structlog
+
+from kernel.http import Peer
+from kernel.model.envelope import MailId, new_mail_id
+from kernel.model.events import DirectoryChanged
+from kernel.model.questions import Listener
+from kernel.platform import Platform
+from kernel.runtime import Service, run
+from kernel.settings import host_and_port
+from services.ingress.adapters.certificate import server_context
+from services.ingress.adapters.directory import HttpDirectory
+from services.ingress.core.doorway import Doorway
+from services.ingress.crowd import Crowd
+from services.ingress.edge import TLS_HANDSHAKE, TLS_SHUTDOWN, Connection, Entrance
+from services.ingress.intake import Intake
+from services.ingress.policies import Policies
+from services.ingress.ports import Directory
+from services.ingress.settings import Settings
+
+IMPLICIT_TLS = "submissions"
+"""The listener that speaks TLS from the first octet (RFC 8314 §3.3)."""
+
+_BACKLOG = 512
+
+_log = structlog.get_logger("ingress")
+
+
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """Ingress at work. ``addresses`` tells where each listener can be reached."""
+
+    addresses: Mapping[str, tuple[str, int]]
+    policies: Policies
+
+
+@dataclass(frozen=True, slots=True)
+class _House:
+    """What the entrances are made of."""
+
+    platform: Platform
+    settings: Settings
+    policies: Policies
+    directory: Directory
+    crowd: Crowd
+    tls: SSLContext
+
+    def entrance(self, name: str) -> Entrance:
+        doorway_of = lru_cache(maxsize=1)(self._doorway)
+
+        def doorway() -> Doorway | None:
+            listener = self.policies.current(name)
+            return None if listener is None or self.crowd.is_leaving else doorway_of(listener)
+
+        intake = Intake(self.platform)
+        return Entrance(name, doorway, self.directory, intake, self.crowd, self.tls)
+
+    def _doorway(self, listener: Listener) -> Doorway:
+        return Doorway(
+            listener,
+            hostname=self.platform.settings.hostname,
+            domain=self.platform.settings.domain,
+            new_id=self._new_id,
+            is_blocked=self._is_blocked,
+            max_errors=self.settings.max_errors,
+            max_hops=self.settings.max_hops,
+        )
+
+    def _new_id(self) -> MailId:
+        return new_mail_id(self.platform.clock(), secrets.token_bytes)
+
+    def _is_blocked(self) -> bool:
+        return bool(self.platform.bus.trouble())
+
+
+@asynccontextmanager
+async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[Ingress]:
+    """Take mail meanwhile; at the end see everybody out."""
+    common = platform.settings
+    tls = await asyncio.to_thread(server_context, settings, common.hostname, platform.clock())
+    peer = Peer(common.auth_url, common.service_token.get_secret_value())
+    listeners = _listeners(settings)
+    async with HttpDirectory(peer) as directory, asyncio.TaskGroup() as group:
+        policies = Policies(directory, listeners)
+        crowd = Crowd(settings.idle_timeout.total_seconds())
+        chores = [platform.bus.listen(DirectoryChanged, policies.notice), crowd.look_after()]
+        chores += [policies.follow(name) for name in listeners]
+        tasks = [group.create_task(chore) for chore in chores]
+        async with AsyncExitStack() as stack:
+            stack.callback(_cancel, tasks)
+            stack.push_async_callback(crowd.see_out, common.grace.total_seconds())
+            house = _House(platform, settings, policies, directory, crowd, tls)
+            addresses = {}
+            for name, listen in listeners.items():
+                server = await _listen(house.entrance(name), listen, reuse_port=settings.reuse_port)
+                stack.callback(server.close)
+                addresses[name] = server.sockets[0].getsockname()[:2]
+            yield Ingress(addresses, policies)
+
+
+def _listeners(settings: Settings) -> dict[str, str]:
+    wanted = {
+        "mx": settings.listen_mx,
+        "submission": settings.listen_submission,
+        IMPLICIT_TLS: settings.listen_submissions,
+    }
+    return {name: listen for name, listen in wanted.items() if listen}
+
+
+async def _listen(entrance: Entrance, listen: str, *, reuse_port: bool) -> asyncio.Server:
+    host, port = host_and_port(listen)
+    implicit = entrance.name == IMPLICIT_TLS
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Connection(entrance),
+        host or None,
+        port,
+        backlog=_BACKLOG,
+        reuse_port=reuse_port or None,
+        ssl=entrance.tls if implicit else None,
+        ssl_handshake_timeout=TLS_HANDSHAKE if implicit else None,
+        ssl_shutdown_timeout=TLS_SHUTDOWN if implicit else None,
+    )
+    _log.info("listening", listener=entrance.name, on=listen)
+    return server
+
+
+def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+
+
+async def serve(platform: Platform, settings: Settings) -> None:
+    """Take mail until cancelled."""
+    async with open_ingress(platform, settings) as ingress:
+        await ingress.policies.all_known()
+        platform.health.ready("ingress")
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Run ingress alone in this process."""
+    run(Service("ingress", partial(serve, settings=Settings())))

@@ -1,0 +1,50 @@
+"""The settings of ingress."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from kernel.settings import PostroomSettings
+
+
+class Settings(PostroomSettings):
+    """Read from ``POSTROOM_INGRESS_*``. What a listener allows is auth's business."""
+
+    model_config = SettingsConfigDict(env_prefix="POSTROOM_INGRESS_")
+
+    listen_mx: str = Field(
+        default="127.0.0.1:2525",
+        description="HOST:PORT for mail from the world (port 25); empty for none.",
+    )
+    listen_submission: str = Field(
+        default="127.0.0.1:2587",
+        description="HOST:PORT for users with STARTTLS (port 587); empty for none.",
+    )
+    listen_submissions: str = Field(
+        default="127.0.0.1:2465",
+        description="HOST:PORT for users with TLS from the start (port 465); empty for none.",
+    )
+    reuse_port: bool = Field(
+        default=False, description="Let several ingress processes share these ports."
+    )
+    tls_cert: Path | None = Field(
+        default=None, description="Certificate chain (PEM). Without it we sign one ourselves."
+    )
+    tls_key: Path | None = Field(
+        default=None, description="Private key (PEM), where it is not in `tls_cert`."
+    )
+    tls_folder: Path = Field(
+        default=Path("var/tls"), description="Where the certificate goes that we sign ourselves."
+    )
+    idle_timeout: timedelta = Field(
+        default=timedelta(minutes=5),
+        description="How long a client may be silent; while it sends data, every octet counts.",
+    )
+    max_errors: int = Field(
+        default=20, description="How many commands of a session may fail before we hang up."
+    )
+    max_hops: int = Field(
+        default=50, description="More `Received` fields than this are a mail loop."
+    )
