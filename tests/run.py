@@ -1,0 +1,42 @@
+"""Runs the tests with a RabbitMQ and a PostgreSQL of their own: what ``make test`` calls.
+
+.venv/bin/python -m tests.run [arguments of pytest]
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(arguments: list[str]) -> int:
+    """Run pytest with ``arguments``; return its exit code."""
+    from tests.support.brokers import BrokerError, private_stack
+
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        with private_stack() as stack:
+            environment = {
+                **os.environ,  # noqa: TID251 - handed on as it is
+                "TEST_AMQP_URL": stack.amqp_url,
+                "TEST_DATABASE_URL": stack.database_url,
+            }
+            command = [sys.executable, "-m", "pytest", *arguments]
+            return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    except BrokerError as error:
+        print(f"make test: {error}", file=sys.stderr)  # noqa: T201 - a command
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _stop(number: int, _: object) -> None:
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    sys.exit(main(sys.argv[1:]))
