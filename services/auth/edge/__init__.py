@@ -1,0 +1,1 @@
+"""HTTP: the REST API for administrators, and the questions of other services."""

@@ -1,0 +1,148 @@
+"""``/v1/domains``: the primary domain and its equals."""
+
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kernel.model.address import BadAddressError, parse_domain
+from services.auth.adapters import aliases, domains, users
+from services.auth.core.directory import Domain, Domains, Undelivered, key_of
+from services.auth.edge.credentials import Administrator, AtDesk
+from services.auth.edge.fields import Body, DomainName, Item, MailAddress, Page, Wanted
+from services.auth.edge.problems import conflict, invalid, not_found
+from services.auth.ports import TakenError
+
+router = APIRouter(prefix="/v1/domains", tags=["domains"])
+Name = Annotated[str, Path(description="The domain's name.")]
+
+
+class DomainChanges(Body):
+    """What can be changed about a domain."""
+
+    own_users: bool = Field(
+        default=False,
+        description="Whether it has users and aliases of its own. Else every name that exists in "
+        "one such domain exists in all of them.",
+    )
+    undelivered: Undelivered = Field(
+        default=Undelivered.REFUSE,
+        description="What becomes of mail for names that do not exist: `refuse` it, take it and "
+        "`report` back to its sender, or put it into a `mailbox`.",
+    )
+    undelivered_mailbox: MailAddress | None = Field(
+        default=None, description="The mailbox for such mail."
+    )
+
+
+class NewDomain(DomainChanges):
+    """A domain to add."""
+
+    name: DomainName = Field(description="Such as `example.org`.")
+
+
+class DomainItem(Item):
+    """A domain of ours."""
+
+    name: str
+    primary: bool = Field(description="Whether generated addresses are in it.")
+    own_users: bool
+    undelivered: Undelivered
+    undelivered_mailbox: MailAddress | None
+
+
+@router.get("")
+async def list_domains(_: Administrator, desk: AtDesk, wanted: Wanted) -> Page[DomainItem]:
+    """List the domains by name."""
+    async with desk.database.reading() as db:
+        found = await domains.page(db, wanted.limit + 1, wanted.after)
+    return wanted.page([_item(domain) for domain in found], lambda item: item.name)
+
+
+@router.post("", status_code=HTTPStatus.CREATED)
+async def add_domain(who: Administrator, desk: AtDesk, new: NewDomain) -> DomainItem:
+    """Take mail for one more domain."""
+    domain = Domain(**dict(new))
+    if domain.name.startswith("["):
+        raise invalid("name", "an address literal is no domain")
+    async with desk.database.writing() as db:
+        known = await domains.every(db)
+        if domain.name in known:
+            raise conflict(f"{domain.name} is a domain of ours already", "name")
+        await domains.add(db, domain)
+        await _check_mailbox(db, domain, {**known, domain.name: domain})
+    await desk.changed(who, "added", "domains", domain.name)
+    return _item(domain)
+
+
+@router.get("/{name}")
+async def show_domain(_: Administrator, desk: AtDesk, name: Name) -> DomainItem:
+    """Show one domain."""
+    async with desk.database.reading() as db:
+        return _item(_known(await domains.every(db), name))
+
+
+@router.patch("/{name}")
+async def change_domain(
+    who: Administrator, desk: AtDesk, name: Name, changes: DomainChanges
+) -> DomainItem:
+    """Change some settings of a domain."""
+    given = {field: getattr(changes, field) for field in changes.model_fields_set}
+    try:
+        async with desk.database.writing() as db:
+            known = await domains.every(db)
+            domain = replace(_known(known, name), **given)
+            if domain.primary and domain.own_users:
+                raise invalid("own_users", "the primary domain shares its users with its equals")
+            await domains.change(db, domain)
+            await _check_mailbox(db, domain, {**known, domain.name: domain})
+    except TakenError:
+        raise conflict("a name exists on both sides", "own_users") from None
+    await desk.changed(who, "changed", "domains", domain.name, fields=sorted(given))
+    return _item(domain)
+
+
+@router.delete("/{name}", status_code=HTTPStatus.NO_CONTENT)
+async def remove_domain(who: Administrator, desk: AtDesk, name: Name) -> None:
+    """Take no more mail for a domain. The primary one stays, and so does one with addresses."""
+    try:
+        async with desk.database.writing() as db:
+            domain = _known(await domains.every(db), name)
+            if domain.primary:
+                raise conflict(f"{domain.name} is the primary domain")
+            await domains.remove(db, domain.name)
+    except TakenError:
+        raise conflict(f"{name} still has users or aliases") from None
+    await desk.changed(who, "removed", "domains", domain.name)
+
+
+def _known(known: Domains, name: str) -> Domain:
+    try:
+        return known[parse_domain(name)]
+    except (KeyError, BadAddressError):
+        raise not_found("domain", name) from None
+
+
+async def _check_mailbox(db: AsyncConnection, domain: Domain, known: Domains) -> None:
+    """Mail for names that do not exist needs a place that does."""
+    mailbox = domain.undelivered_mailbox
+    if mailbox is None:
+        if domain.undelivered is Undelivered.MAILBOX:
+            raise invalid("undelivered_mailbox", "name the mailbox for such mail")
+        return
+    key = key_of(mailbox, known)
+    if key is None or not (await users.find(db, "", key) or await aliases.find(db, key)):
+        raise invalid("undelivered_mailbox", f"{mailbox} is no address of ours")
+
+
+def _item(domain: Domain) -> DomainItem:
+    return DomainItem(
+        name=domain.name,
+        primary=domain.primary,
+        own_users=domain.own_users,
+        undelivered=domain.undelivered,
+        undelivered_mailbox=domain.undelivered_mailbox,
+    )

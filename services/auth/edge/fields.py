@@ -1,0 +1,87 @@
+"""Fields that several resources share: addresses, patterns, and pages of a list."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Depends, Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
+from pydantic import WithJsonSchema as Schema
+
+from kernel.model.address import Address, BadAddressError, parse_domain
+from services.auth.core.patterns import parse_pattern
+from services.auth.edge.problems import not_found
+
+T = TypeVar("T")
+
+
+def _address(value: object) -> Address:
+    if isinstance(value, Address):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("an address is text")  # noqa: TRY004 - pydantic turns ValueError into an answer
+    return Address.parse(value)
+
+
+MailAddress = Annotated[
+    Address,
+    PlainValidator(_address),
+    PlainSerializer(str, return_type=str),
+    Schema({"type": "string", "format": "email"}),
+]
+"""An address such as ``ann@example.org``."""
+
+DomainName = Annotated[str, AfterValidator(parse_domain)]
+Pattern = Annotated[str, AfterValidator(parse_pattern)]
+"""``ann@example.org``, ``*@example.org``, ``example.org`` or ``*.example.org``."""
+
+
+class Item(BaseModel):
+    """What is shown of a thing."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Body(BaseModel):
+    """What is sent to us; a field that we do not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Page(BaseModel, Generic[T]):
+    """A part of a list."""
+
+    items: list[T]
+    next: str | None = Field(
+        default=None, description="Give it as `after` for what follows; null at the end."
+    )
+
+
+class Window(BaseModel):
+    """Which part of a list to show."""
+
+    limit: int = 100
+    after: str = ""
+
+    def page(self, found: Sequence[T], name_of: Callable[[T], str]) -> Page[T]:
+        """Return the page of what was ``found``: one more than its limit, if there is more."""
+        shown = list(found[: self.limit])
+        more = len(found) > self.limit
+        return Page(items=shown, next=name_of(shown[-1]) if more else None)
+
+
+def _window(
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many to show.")] = 100,
+    after: Annotated[str, Query(description="The `next` of the page before.")] = "",
+) -> Window:
+    return Window(limit=limit, after=after)
+
+
+Wanted = Annotated[Window, Depends(_window)]
+
+
+def address_in_path(text: str, what: str) -> Address:
+    """Return the address that a path names; a malformed one names nothing."""
+    try:
+        return Address.parse(text)
+    except BadAddressError:
+        raise not_found(what, text) from None

@@ -1,0 +1,108 @@
+"""Auth: who may do what. Users, domains, aliases, networks, listeners; the relay decision.
+
+Asked over HTTP; consumes and emits `DirectoryChanged`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from functools import partial
+
+import structlog
+
+from kernel.model.events import DirectoryChanged
+from kernel.platform import Platform, with_password
+from kernel.runtime import Service, run
+from kernel.web import serve_web
+from services.auth.adapters import database
+from services.auth.adapters.database import Database
+from services.auth.adapters.passwords import Passwords
+from services.auth.adapters.records import SqlRecords
+from services.auth.bootstrap import furnish
+from services.auth.desk import Desk
+from services.auth.directory import Directory
+from services.auth.edge.app import application
+from services.auth.logins import Logins
+from services.auth.ports import DirectoryUnavailableError
+from services.auth.relaying import Relaying
+from services.auth.settings import Settings
+
+NAME = "auth"
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds, while the database is out of reach
+CHECK_EVERY = 2.0  # seconds
+_log = structlog.get_logger("auth")
+
+
+async def serve(platform: Platform, settings: Settings) -> None:
+    """Answer until cancelled."""
+    async with open_desk(platform) as desk:
+        await _furnish_when_reachable(platform, settings, desk)
+        async with serve_web(application(desk), settings.listen):
+            platform.health.ready(NAME)
+            platform.health.watch(NAME, lambda: desk.directory.trouble)
+            await _heed(platform, desk.directory)
+
+
+@asynccontextmanager
+async def open_desk(platform: Platform) -> AsyncIterator[Desk]:
+    """Yield the desk of this process; connects to nothing before it is needed."""
+    common = platform.settings
+    url = with_password(common.database_url, common.database_password)
+    with closing(Passwords()) as passwords:
+        async with database.connect(url) as db:
+            yield _desk(platform, db, passwords)
+
+
+def _desk(platform: Platform, db: Database, passwords: Passwords) -> Desk:
+    records = SqlRecords(db, platform.settings.hostname, platform.clock)
+    directory = Directory(records)
+    return Desk(
+        database=db,
+        directory=directory,
+        relaying=Relaying(directory, platform.clock),
+        logins=Logins(directory, passwords, platform.clock),
+        passwords=passwords,
+        bus=platform.bus,
+        token=platform.settings.service_token.get_secret_value(),
+    )
+
+
+async def _furnish_when_reachable(platform: Platform, settings: Settings, desk: Desk) -> None:
+    """Wait for the database and its tables, however long; health says why meanwhile."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            return await furnish(
+                desk.database,
+                desk.passwords,
+                domain=platform.settings.domain,
+                lan=settings.lan,
+                password=settings.admin_password,
+            )
+        except DirectoryUnavailableError as error:
+            trouble = f"the database: {error}"
+            platform.health.watch(NAME, partial(str, trouble))
+            _log.warning("waiting for the database", why=str(error), again_in=pause)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+async def _heed(platform: Platform, directory: Directory) -> None:
+    """Drop what others have changed, and watch whether the database answers."""
+
+    async def drop(_: DirectoryChanged) -> None:
+        directory.drop()
+
+    async def check() -> None:
+        while True:
+            await directory.check()
+            await asyncio.sleep(CHECK_EVERY)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(platform.bus.listen(DirectoryChanged, drop))
+        tasks.create_task(check())
+
+
+def main() -> None:
+    """Run auth alone in this process."""
+    run(Service(NAME, partial(serve, settings=Settings())))

@@ -1,0 +1,49 @@
+"""Auth's settings: where it listens, and what its first start makes."""
+
+import json
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from kernel.settings import PostroomSettings
+from services.auth.core.lan import trusted_network
+
+
+def _split(value: object) -> object:
+    """Read ``a, b`` or a JSON list."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [word for word in value.replace(",", " ").split() if word]
+
+
+def _trusted(text: str) -> str:
+    return str(trusted_network(text))
+
+
+class Settings(PostroomSettings):
+    """Each field is documented here and only here."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="POSTROOM_AUTH_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    listen: str = Field(
+        default="127.0.0.1:8001", description="HOST:PORT of the REST API and internal questions."
+    )
+    admin_password: SecretStr | None = Field(
+        default=None,
+        validation_alias="POSTROOM_ADMIN_PASSWORD",
+        description="The password of the first administrator, `admin`. Used at the first start "
+        "alone; if there is none then, one is generated and printed once.",
+    )
+    lan: Annotated[
+        tuple[Annotated[str, AfterValidator(_trusted)], ...], NoDecode, BeforeValidator(_split)
+    ] = Field(
+        default=("127.0.0.0/8", "::1/128"),
+        validation_alias="POSTROOM_LAN",
+        description="The networks that may relay without a login, parted by commas. Used at the "
+        "first start alone; afterwards `/v1/networks` says what the LAN is.",
+    )
