@@ -25,23 +25,25 @@ class Memory:
 
     async def once(self, leg: MailRouted, work: Callable[[], Awaitable[None]]) -> None:
         """Do ``work`` for ``leg`` unless it has been done. Waits for a twin that is at it."""
-        while leg.id in self._in_hand:
-            await asyncio.wait([self._in_hand[leg.id]])
-        if self._is_settled(leg):
+        name = leg.id
+        while name in self._in_hand:
+            await asyncio.wait([self._in_hand[name]])
+        if self._is_settled(name, leg):
             return
         ended = asyncio.get_running_loop().create_future()
-        self._in_hand[leg.id] = ended
+        self._in_hand[name] = ended
         try:
             await work()
         finally:
-            del self._in_hand[leg.id]
+            del self._in_hand[name]
             ended.set_result(None)
 
     def settle(self, leg: MailRouted) -> None:
         """Remember that the outcome for every recipient of ``leg`` has been published."""
-        self._unsaid.pop(leg.id, None)
-        before = self._settled.pop(leg.id, ())
-        self._settled[leg.id] = (*before, *leg.envelope.recipients)
+        name = leg.id
+        self._unsaid.pop(name, None)
+        before = self._settled.pop(name, ())
+        self._settled[name] = (*before, *leg.envelope.recipients)
         if len(self._settled) > self._size:
             self._settled.popitem(last=False)
 
@@ -53,8 +55,8 @@ class Memory:
 
     def unsaid(self, leg: MailRouted) -> tuple[Work, ...]:
         """Return what came of ``leg`` in an attempt that the bus has not heard of."""
-        return self._unsaid.get(leg.id, ())
+        return self._unsaid.get(leg.id, ()) if self._unsaid else ()
 
-    def _is_settled(self, leg: MailRouted) -> bool:
-        settled = self._settled.get(leg.id)
+    def _is_settled(self, name: str, leg: MailRouted) -> bool:
+        settled = self._settled.get(name)
         return settled is not None and set(leg.envelope.recipients) <= set(settled)

@@ -18,17 +18,21 @@ class RetrySchedule:
     ladder: tuple[timedelta, ...] = LADDER
     give_up_after: timedelta = GIVE_UP_AFTER
 
-    def due_after(self, leg: MailRouted, now: datetime) -> datetime | None:
-        """Return when to try again after ``leg`` was deferred, or ``None``: it is too old.
+    def is_over(self, leg: MailRouted, now: datetime) -> bool:
+        """Return whether ``leg`` is too old to be tried again."""
+        return now >= self._patience_ends(leg)
+
+    def due_after(self, leg: MailRouted, now: datetime) -> datetime:
+        """Return when to try again after ``leg`` was deferred.
 
         The last attempt falls on the moment at which the message becomes too old,
         so patience ends then and not a rung later.
         """
-        patience_ends = leg.envelope.received_at + self.give_up_after
-        if now >= patience_ends:
-            return None
         rung = self.ladder[min(leg.attempt, len(self.ladder)) - 1]
-        return min(now + rung * jitter(leg.id), patience_ends)
+        return min(now + rung * jitter(leg.id), self._patience_ends(leg))
+
+    def _patience_ends(self, leg: MailRouted) -> datetime:
+        return leg.envelope.received_at + self.give_up_after
 
 
 def jitter(leg_id: str) -> float:

@@ -53,14 +53,15 @@ def settle(
     A recipient without a reply is deferred: losing the answer must not lose the
     mail. Once the schedule gives up, whoever is still deferred has expired.
     """
-    due = schedule.due_after(leg, now)
+    too_old = schedule.is_over(leg, now)
     fates = tuple(
-        _fate(leg, recipient, replies.get(recipient.address, NO_ANSWER), too_old=due is None)
+        _fate(leg, recipient, replies.get(recipient.address, NO_ANSWER), too_old=too_old)
         for recipient in leg.envelope.recipients
     )
     deferred = tuple(fate for fate in fates if fate.stage is Stage.DEFERRED)
-    if not deferred or due is None:
+    if not deferred:
         return Settlement(fates)
+    due = schedule.due_after(leg, now)
     return Settlement(fates, Retry(_next_attempt(leg, deferred), due, deferred[0].reply))
 
 
@@ -69,7 +70,7 @@ def postpone(leg: MailRouted, why: Reply, schedule: RetrySchedule, now: datetime
 
     No attempt was made, so none is counted, and nobody has a new fate.
     """
-    if schedule.due_after(leg, now) is None:
+    if schedule.is_over(leg, now):
         return Settlement(tuple(Fate(r, Stage.EXPIRED, why) for r in leg.envelope.recipients))
     return Settlement((), Retry(leg, now + SHORT_WAIT * jitter(leg.id), why))
 
