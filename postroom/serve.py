@@ -13,7 +13,10 @@ from kernel.runtime import Service, run
 from kernel.settings import PlatformSettings, host_and_port
 from postroom.errors import RefusedError
 from postroom.folder import note_server, prepare
-from postroom.settings import ListenSettings, ServeSettings, fill_environment
+from postroom.settings import ServeSettings, fill_environment
+from services.auth.settings import Settings as AuthSettings
+from services.ingress.settings import Settings as IngressSettings
+from services.ledger.settings import Settings as LedgerSettings
 
 SERVICES = ("auth", "ledger", "router", "delivery", "ingress")
 """In the order in which they start: whoever is asked comes before those who ask."""
@@ -30,15 +33,17 @@ def serve(*, only: str = "") -> None:
     """
     settings = ServeSettings()
     names = chosen(only or settings.services)
-    listen = ListenSettings()
-    fill_environment(settings.var, urls_of(listen))
-    new_password = prepare(settings)
+    fill_environment(settings.var, urls_of(AuthSettings().listen, LedgerSettings().listen))
+    if password := prepare(settings):
+        print(
+            f"The administrator is `admin`; the password, not shown again: {password}", flush=True
+        )
     services = [load(name) for name in names]
     platform = PlatformSettings()
     asyncio.run(migrate(platform))
-    smtp = reachable(listen.ingress_mx_listen)
-    note_server(settings.var, platform.auth_url, platform.ledger_url, smtp)
-    run(*services, when_ready=partial(announce, names, listen, new_password))
+    mx = IngressSettings().listen_mx
+    note_server(settings.var, platform.auth_url, platform.ledger_url, reachable(mx) if mx else "")
+    run(*services, when_ready=partial(announce, names))
 
 
 def chosen(text: str) -> tuple[str, ...]:
@@ -68,11 +73,11 @@ async def migrate(platform: PlatformSettings) -> None:
     await upgrade(with_password(platform.database_url, platform.database_password))
 
 
-def urls_of(listen: ListenSettings) -> dict[str, str]:
+def urls_of(auth: str, ledger: str) -> dict[str, str]:
     """Return where services find each other, judged by where they listen."""
     return {
-        "POSTROOM_AUTH_URL": f"http://{reachable(listen.auth_listen)}",
-        "POSTROOM_LEDGER_URL": f"http://{reachable(listen.ledger_listen)}",
+        "POSTROOM_AUTH_URL": f"http://{reachable(auth)}",
+        "POSTROOM_LEDGER_URL": f"http://{reachable(ledger)}",
     }
 
 
@@ -84,27 +89,25 @@ def reachable(listen: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def announce(names: tuple[str, ...], listen: ListenSettings, new_password: str) -> None:
-    """Tell people where we listen, and a password that we made up."""
-    print("Postroom is ready.", flush=True)
-    for line in directions(names, listen):
+def announce(names: tuple[str, ...]) -> None:
+    """Tell people where we listen."""
+    print("Postroom is ready.")
+    for line in directions(names):
         print(f"  {line}")
-    if new_password:
-        print("  The administrator is `admin`. This password is not shown again:")
-        print(f"  {new_password}")
     print("Ctrl-C stops it.", flush=True)
 
 
-def directions(names: tuple[str, ...], listen: ListenSettings) -> list[str]:
+def directions(names: tuple[str, ...]) -> list[str]:
     """Return who listens where."""
+    ingress = IngressSettings()
     ways = {
         "ingress": (
-            ("SMTP mx", listen.ingress_mx_listen, ""),
-            ("SMTP submission", listen.ingress_submission_listen, "STARTTLS"),
-            ("SMTP submissions", listen.ingress_submissions_listen, "TLS"),
+            ("SMTP mx", ingress.listen_mx, ""),
+            ("SMTP submission", ingress.listen_submission, "STARTTLS"),
+            ("SMTP submissions", ingress.listen_submissions, "TLS"),
         ),
-        "auth": (("auth API", f"http://{listen.auth_listen}", ""),),
-        "ledger": (("ledger API", f"http://{listen.ledger_listen}", ""),),
+        "auth": (("auth API", AuthSettings().listen, "HTTP"),),
+        "ledger": (("ledger API", LedgerSettings().listen, "HTTP"),),
     }
-    chosen_ways = [way for name, found in ways.items() if name in names for way in found]
-    return [f"{what:<18}{where}  {how}".rstrip() for what, where, how in chosen_ways]
+    shown = [way for name, found in ways.items() if name in names for way in found if way[1]]
+    return [f"{what:<18}{where}  {how}".rstrip() for what, where, how in shown]

@@ -9,7 +9,6 @@ from pydantic_settings import (
     JsonConfigSettingsSource,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
-    SettingsConfigDict,
 )
 
 from kernel.settings import PostroomSettings
@@ -90,22 +89,6 @@ class DatabaseSettings(PostroomSettings):
     )
 
 
-class ListenSettings(PostroomSettings):
-    """Where an installation in one folder listens: read to tell people and the command."""
-
-    model_config = SettingsConfigDict(populate_by_name=True)
-
-    auth_listen: str = Field(default="127.0.0.1:8001", description="The auth API.")
-    ledger_listen: str = Field(default="127.0.0.1:8002", description="The ledger API.")
-    ingress_mx_listen: str = Field(default="127.0.0.1:2525", description="Mail from the world.")
-    ingress_submission_listen: str = Field(
-        default="127.0.0.1:2587", description="Mail from our users, STARTTLS."
-    )
-    ingress_submissions_listen: str = Field(
-        default="127.0.0.1:2465", description="Mail from our users, TLS."
-    )
-
-
 def secrets_folder(var: Path) -> Path:
     """Return the folder that holds the secrets of an installation in ``var``."""
     return var / "secrets"
@@ -119,6 +102,7 @@ def fill_environment(var: Path, urls: dict[str, str]) -> None:
         "POSTROOM_DATABASE_URL": f"sqlite+aiosqlite:///{var}/postroom.db",
         "POSTROOM_BLOBS_URL": f"file:///{var}/blobs",
         "POSTROOM_MAILBOXES_URL": f"maildir:///{var}/mail",
+        "POSTROOM_INGRESS_TLS_FOLDER": f"{var}/tls",
         **urls,
     }
     for name, value in defaults.items():

@@ -3,7 +3,6 @@
 import pytest
 
 from postroom.serve import SERVICES, chosen, directions, reachable
-from postroom.settings import ListenSettings
 
 
 def test_all_services_run_unless_some_are_named():
@@ -32,5 +31,12 @@ def test_what_listens_everywhere_is_reached_here(listen, found):
     assert reachable(listen) == found
 
 
-def test_only_who_runs_is_announced():
-    assert directions(("auth",), ListenSettings()) == ["auth API          http://127.0.0.1:8001"]
+def test_only_who_runs_and_listens_is_announced(monkeypatch):
+    monkeypatch.setenv("POSTROOM_INGRESS_LISTEN_SUBMISSION", "")
+    monkeypatch.setenv("POSTROOM_INGRESS_LISTEN_SUBMISSIONS", "127.0.0.1:465")
+    monkeypatch.setenv("POSTROOM_INGRESS_LISTEN_MX", "127.0.0.1:25")
+
+    assert directions(("ingress",)) == [
+        "SMTP mx           127.0.0.1:25",
+        "SMTP submissions  127.0.0.1:465  TLS",
+    ]

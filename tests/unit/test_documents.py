@@ -1,0 +1,103 @@
+"""The documents say what is so."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from kernel.bus.port import LANES, queue_of
+from kernel.model.events import Event
+from postroom import cli
+from postroom.reference import settings_page
+from postroom.serve import SERVICES
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    page for pattern in ("*.md", "docs/**/*.md", "bench/*.md") for page in ROOT.glob(pattern)
+)
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
+
+
+def test_every_setting_stands_in_the_page_of_settings():
+    assert read("docs/settings.md") == settings_page(), "run `make docs`"
+
+
+@pytest.mark.parametrize("kind", get_args(Event), ids=lambda kind: kind.__name__)
+def test_every_event_stands_in_the_way_of_a_message(kind):
+    assert f"`{kind.__name__}`" in read("docs/flow.md")
+
+
+@pytest.mark.parametrize(
+    "queue", [queue_of(k, lane) for k, lanes in LANES.items() for lane in lanes]
+)
+def test_every_queue_stands_in_the_way_of_a_message(queue):
+    assert f"`{queue}`" in read("docs/flow.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_make_target_that_is_named_exists(page):
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
+
+    assert named <= make_targets()
+
+
+@pytest.mark.parametrize("target", sorted(make_targets() - {"help"}))
+def test_every_make_target_is_explained(target):
+    assert re.search(rf"^{target}:.* ## \w", read("Makefile"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_postroom_command_that_is_named_exists(page):
+    lines = re.findall(
+        r"(?:^\$ |`)postroom ([a-z][^`\n]*)", page.read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+    for line in lines:
+        assert shlex.split(line)[0] in cli.COMMANDS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_setting_that_is_named_exists(page):
+    known = {*re.findall(r"POSTROOM_\w+", settings_page()), *compose_variables()}
+    named = set(re.findall(r"POSTROOM_[A-Z][A-Z_]*[A-Z]", page.read_text(encoding="utf-8")))
+
+    assert named <= known
+
+
+def compose_variables() -> set[str]:
+    return set(re.findall(r"\$\{(POSTROOM_\w+)", read("docker-compose.yml")))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_is_named_exists(page):
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"`((?:kernel|services|postroom|tests|migrations|deploy)/[\w./-]+)`", text)
+
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_has_its_container(service):
+    assert f"{{SERVICE: {service}}}" in read("docker-compose.yml")
+
+
+def test_every_decision_has_a_number_of_its_own():
+    numbers = [page.name[:4] for page in sorted((ROOT / "docs" / "adr").glob("*.md"))]
+
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
