@@ -179,7 +179,7 @@ class Mailing(Identity):
             sender=mail.mail.sender,
             recipients=mail.recipients,
             rules=mail.rules,
-            submitter=mail.submitter or self._login,
+            submitter=self._login or mail.submitter,
             body=mail.mail.body,
             smtputf8=mail.mail.smtputf8,
             ret=mail.mail.ret,
