@@ -1,0 +1,1 @@
+"""How the ledger reaches what is outside of it."""

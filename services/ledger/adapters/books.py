@@ -1,0 +1,161 @@
+"""The books in the database: mails, recipients and the timeline.
+
+The statements of the hot path are plain text that SQLite and PostgreSQL both
+understand, run for many rows at once.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kernel.model.envelope import BlobId, MailId
+from kernel.model.reply import Reply, printable
+from services.ledger.adapters.database import Database
+from services.ledger.adapters.tables import (
+    is_open,
+    mails,
+    recipients,
+    still_waits,
+    timeline,
+    to_micros,
+    waiting,
+)
+from services.ledger.core.fate import ENDED, Step, weight
+from services.ledger.core.record import Account, Records
+
+_OPEN_ACCOUNT = sa.text("""
+    INSERT INTO mails (id, sender, size, origin, submitter, blob, accepted_at)
+    VALUES (:id, :sender, :size, :origin, :submitter, :blob, :accepted_at)
+    ON CONFLICT DO NOTHING
+""")
+_ADD_STEP = sa.text("""
+    INSERT INTO timeline (mail, recipient, stage, cause, at, detail, reply)
+    VALUES (:mail, :recipient, :stage, :cause, :at, :detail, :reply)
+    ON CONFLICT DO NOTHING
+""")
+_SET_FATE = sa.text("""
+    INSERT INTO recipients (mail, recipient, stage, weight, at, detail, reply)
+    VALUES (:mail, :recipient, :stage, :weight, :at, :detail, :reply)
+    ON CONFLICT (mail, recipient) DO UPDATE SET
+        stage = excluded.stage, weight = excluded.weight, at = excluded.at,
+        detail = excluded.detail, reply = excluded.reply
+    WHERE excluded.weight > recipients.weight
+        OR (excluded.weight = recipients.weight AND excluded.at < recipients.at)
+""")
+_CLOSE = sa.text(f"""
+    UPDATE mails SET ended_at = :now WHERE id = :mail AND ended_at IS NULL AND NOT EXISTS
+        (SELECT 1 FROM recipients WHERE recipients.mail = mails.id AND weight < {ENDED})
+""")  # noqa: S608 - a constant
+_REOPEN = sa.text(f"""
+    UPDATE mails SET ended_at = NULL WHERE id = :mail AND ended_at IS NOT NULL AND EXISTS
+        (SELECT 1 FROM recipients WHERE recipients.mail = mails.id AND weight < {ENDED})
+""")  # noqa: S608 - a constant
+
+
+class SqlBooks:
+    """Keeps the books of `services.ledger.ports.Books`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, records: Records, now: datetime) -> None:
+        """Keep ``records`` in one transaction."""
+        async with self._database.writing() as connection:
+            await write(connection, records, now)
+
+    async def idle_blobs(self, ended_before: datetime, limit: int) -> Mapping[MailId, BlobId]:
+        """Return blobs of mails that ended before then, and of which nothing waits."""
+        query = (
+            sa.select(mails.c.id, mails.c.blob)
+            .where(mails.c.blob != "", mails.c.ended_at < to_micros(ended_before))
+            .where(~sa.exists().where(recipients.c.mail == mails.c.id, is_open))
+            .where(~sa.exists().where(waiting.c.mail == mails.c.id, still_waits))
+            .limit(limit)
+        )
+        async with self._database.reading() as connection:
+            return {row.id: row.blob for row in await connection.execute(query)}
+
+    async def blobs_deleted(self, gone: Collection[MailId]) -> None:
+        """Remember that these mails have no blob any more."""
+        async with self._database.writing() as connection:
+            await connection.execute(mails.update().where(mails.c.id.in_(gone)).values(blob=""))
+
+    async def blobs_needed(self, blobs: Collection[BlobId]) -> set[BlobId]:
+        """Return those of ``blobs`` of whose mail something is known, but not its end."""
+        ended = sa.select(mails.c.id).where(mails.c.id.in_(blobs), mails.c.ended_at.is_not(None))
+        known = sa.union(
+            sa.select(mails.c.id).where(mails.c.id.in_(blobs)),
+            sa.select(recipients.c.mail).where(recipients.c.mail.in_(blobs)),
+        )
+        waits = sa.select(waiting.c.mail).where(waiting.c.mail.in_(blobs), still_waits)
+        async with self._database.reading() as connection:
+            over = set((await connection.execute(ended)).scalars())
+            some = set((await connection.execute(known)).scalars())
+            return some - over | set((await connection.execute(waits)).scalars())
+
+    async def forget(self, ended_before: datetime, limit: int) -> int:
+        """Drop what is known of mails that ended before then, oldest first."""
+        old = (
+            sa.select(mails.c.id)
+            .where(mails.c.ended_at < to_micros(ended_before), mails.c.blob == "")
+            .where(mails.c.accepted_at < to_micros(ended_before))
+            .order_by(mails.c.id)
+            .limit(limit)
+        )
+        async with self._database.reading() as connection:
+            gone = list((await connection.execute(old)).scalars())
+        if gone:
+            async with self._database.writing() as connection:
+                for column in (timeline.c.mail, recipients.c.mail, mails.c.id):
+                    await connection.execute(column.table.delete().where(column.in_(gone)))
+        return len(gone)
+
+
+async def write(connection: AsyncConnection, records: Records, now: datetime) -> None:
+    """Keep ``records`` in the caller's transaction."""
+    micros = to_micros(now)
+    for statement, rows in (
+        (_OPEN_ACCOUNT, [_account(a) for a in records.accounts]),
+        (_ADD_STEP, [_step(s) for s in records.steps]),
+        (_SET_FATE, [_fate(s) for s in records.fates]),
+        (_CLOSE, [{"mail": mail, "now": micros} for mail in records.closing]),
+        (_REOPEN, [{"mail": mail} for mail in records.opening]),
+    ):
+        if rows:
+            await connection.execute(statement, rows)
+
+
+def _account(account: Account) -> dict[str, object]:
+    summary = account.summary
+    return {
+        "id": account.mail,
+        "sender": str(summary.sender or ""),
+        "size": summary.size,
+        "origin": printable(summary.origin),
+        "submitter": printable(summary.submitter),
+        "blob": summary.blob,
+        "accepted_at": to_micros(account.at),
+    }
+
+
+def _step(step: Step) -> dict[str, object]:
+    return {
+        "mail": step.mail,
+        "recipient": step.recipient,
+        "stage": step.stage.value,
+        "cause": step.cause,
+        "at": to_micros(step.at),
+        "detail": step.detail,
+        "reply": reply_text(step.reply),
+    }
+
+
+def _fate(step: Step) -> dict[str, object]:
+    return {**_step(step), "weight": weight(step.stage, step.cause)}
+
+
+def reply_text(reply: Reply | None) -> str:
+    """Return ``reply`` on one line, fit to be shown; empty if there was none."""
+    return "" if reply is None else printable(str(reply))
