@@ -56,7 +56,7 @@ class Handling(Generic[W]):
             await (self._again if again else self._handler)(event)
         except Exception as error:  # noqa: BLE001 - whatever it is, the bus goes on
             _log.exception(
-                "handler failed", event=event.id, kind=self._kind.__name__, mail=mail_of(event)
+                "handler failed", id=event.id, kind=self._kind.__name__, mail=mail_of(event)
             )
             self._failed.inc()
             return f"{type(error).__name__}: {error}"

@@ -26,6 +26,7 @@ MAX_OPERATIONS = 256
 MAX_OCTETS = 16 * 1024 * 1024
 POLL_EVERY = 0.05
 BEAT_EVERY = 5.0
+CHECK_EVERY = 1.0  # whether others live; what they had is then up for us
 PAUSE = 0.5  # seconds, after a transaction that failed
 
 
@@ -111,6 +112,7 @@ class Writer:
         self._last_notice = 0
         self._next_beat = 0.0
         self._next_poll = 0.0
+        self._next_check = 0.0
         self.trouble = ""
 
     async def start(self) -> None:
@@ -221,7 +223,7 @@ class Writer:
         try:
             if now >= self._next_poll:
                 self._poll(tables, now)
-            if now >= self._next_beat:
+            if now >= self._next_check:
                 self._beat(tables, now)
         except sqlite3.Error as error:
             self._failed(error)
@@ -229,7 +231,7 @@ class Writer:
     def _failed(self, error: sqlite3.Error) -> BusUnavailableError:
         """Remember what is wrong, and ask again soon: it may pass."""
         self.trouble = f"{self._path}: {error}"
-        self._next_beat = uptime() + PAUSE
+        self._next_beat = 0.0
         time.sleep(PAUSE)
         return BusUnavailableError(self.trouble)
 
@@ -253,8 +255,11 @@ class Writer:
 
     def _beat(self, tables: Tables, now: float) -> None:
         """Say that we live, and take over from those who do not."""
-        self._next_beat = now + BEAT_EVERY
+        self._next_check = now + CHECK_EVERY
         dead = tables.dead(now)
+        if not dead and now < self._next_beat:
+            return
+        self._next_beat = now + BEAT_EVERY
 
         def work() -> None:
             tables.beat(now)
