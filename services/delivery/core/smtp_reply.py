@@ -1,6 +1,7 @@
 """Reads the answers of an SMTP server out of its octets (RFC 5321 §4.2)."""
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 from kernel.model.reply import Reply
@@ -8,7 +9,7 @@ from kernel.model.reply import Reply
 MAX_LINE = 4_096  # octets; RFC 5321 §4.5.3.1.5 allows a server 512
 MAX_LINES = 256
 MAX_TEXT = 1_000  # characters that we keep of an answer: it travels in events
-_CODE = re.compile(rb"[2-5][0-9][0-9](?=[ -]|$)")
+_CODE = re.compile(rb"[2-5][0-9][0-9](?=[ -]|\r?$)")
 _STATUS = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?:\s+|$)")
 
 
@@ -28,12 +29,15 @@ class ReplyReader:
         """Whether nothing of a coming answer has been read yet."""
         return not self._rest and not self._lines
 
-    def feed(self, data: bytes) -> list[Reply]:
-        """Return the replies that ``data`` completes. Raises `NotSmtpError`."""
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """Yield the replies that ``data`` completes. Raises `NotSmtpError` where they end."""
         *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            reply = self._take(line)
+            if reply is not None:
+                yield reply
         if len(self._rest) > MAX_LINE:
             raise NotSmtpError("a line without end")
-        return [reply for line in lines if (reply := self._take(line)) is not None]
 
     def _take(self, line: bytes) -> Reply | None:
         if len(line) > MAX_LINE or not _CODE.match(line):
