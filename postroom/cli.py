@@ -6,7 +6,7 @@ Exit codes: 0 fine, 1 refused, 2 not understood, 3 the server was not reachable.
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from cyclopts import App, CycloptsError
 from pydantic import ValidationError
@@ -56,10 +56,17 @@ def run(words: Sequence[str]) -> int:
 
 def build() -> App:
     """Return the command with its subcommands, each imported when it is called."""
-    app = App(name="postroom", help="Postroom, a mail system.", version=version("postroom"))
+    app = App(name="postroom", help="Postroom, a mail system.", version=_version)
     for name, (place, purpose) in COMMANDS.items():
         app.command(place, name=name, help=purpose)
     return app
+
+
+def _version() -> str:
+    try:
+        return version("postroom")
+    except PackageNotFoundError:
+        return "not installed: run from its sources"
 
 
 def _complain(error: Exception) -> int:
