@@ -17,7 +17,7 @@ class StoreUnavailableError(Exception):
 class Books(Protocol):
     """What became of every message. Every method may raise `StoreUnavailableError`."""
 
-    async def record(self, records: Records, now: datetime) -> None:
+    async def record(self, records: Records) -> None:
         """Keep ``records``; return once they are on stable storage. Twins change nothing."""
 
     async def idle_blobs(self, ended_before: datetime, limit: int) -> Mapping[MailId, BlobId]:

@@ -98,7 +98,7 @@ class Ledger:
 
     async def trace(self, events: Sequence[MailTraced]) -> None:
         """Enter ``events`` in the timeline. Safe to run twice: twins are recognised by name."""
-        await self.books.record(record(events), self.platform.clock())
+        await self.books.record(record(events))
         TRACES.inc(len(events))
 
     async def defer(self, deferrals: Sequence[MailDeferred]) -> None:

@@ -1,7 +1,6 @@
 """The books in the database: mails, recipients and the timeline.
 
-The statements of the hot path are plain text that SQLite and PostgreSQL both
-understand, run for many rows at once.
+Traces come by the thousand, so what writes them is one statement for each table.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.model.envelope import BlobId, MailId
 from kernel.model.reply import Reply, printable
+from services.ledger.adapters.bulk import Bulk, Row
 from services.ledger.adapters.database import Database
 from services.ledger.adapters.tables import (
     is_open,
@@ -25,33 +25,43 @@ from services.ledger.adapters.tables import (
 from services.ledger.core.fate import ENDED, Step, weight
 from services.ledger.core.record import Account, Records
 
-_OPEN_ACCOUNT = sa.text("""
-    INSERT INTO mails (id, sender, size, origin, submitter, blob, accepted_at)
-    VALUES (:id, :sender, :size, :origin, :submitter, :blob, :accepted_at)
-    ON CONFLICT DO NOTHING
-""")
-_ADD_STEP = sa.text("""
-    INSERT INTO timeline (mail, recipient, stage, cause, at, detail, reply)
-    VALUES (:mail, :recipient, :stage, :cause, :at, :detail, :reply)
-    ON CONFLICT DO NOTHING
-""")
-_SET_FATE = sa.text("""
-    INSERT INTO recipients (mail, recipient, stage, weight, at, detail, reply)
-    VALUES (:mail, :recipient, :stage, :weight, :at, :detail, :reply)
+_OPEN_ACCOUNT = Bulk(
+    "INSERT INTO mails (id, sender, size, origin, submitter, blob, accepted_at) VALUES",
+    7,
+    "ON CONFLICT DO NOTHING",
+)
+_ADD_STEP = Bulk(
+    "INSERT INTO timeline (mail, recipient, stage, cause, at, detail, reply) VALUES",
+    7,
+    "ON CONFLICT DO NOTHING",
+)
+_SET_FATE = Bulk(
+    "INSERT INTO recipients (mail, recipient, stage, weight, at, detail, reply) VALUES",
+    7,
+    """
     ON CONFLICT (mail, recipient) DO UPDATE SET
         stage = excluded.stage, weight = excluded.weight, at = excluded.at,
         detail = excluded.detail, reply = excluded.reply
     WHERE excluded.weight > recipients.weight
         OR (excluded.weight = recipients.weight AND excluded.at < recipients.at)
-""")
-_CLOSE = sa.text(f"""
-    UPDATE mails SET ended_at = :now WHERE id = :mail AND ended_at IS NULL AND NOT EXISTS
-        (SELECT 1 FROM recipients WHERE recipients.mail = mails.id AND weight < {ENDED})
-""")  # noqa: S608 - a constant
-_REOPEN = sa.text(f"""
-    UPDATE mails SET ended_at = NULL WHERE id = :mail AND ended_at IS NOT NULL AND EXISTS
-        (SELECT 1 FROM recipients WHERE recipients.mail = mails.id AND weight < {ENDED})
-""")  # noqa: S608 - a constant
+    """,
+)
+_STILL_OPEN = f"""
+    EXISTS (SELECT 1 FROM recipients r WHERE r.mail = mails.id AND r.weight < {ENDED})
+"""  # noqa: S608 - a constant
+_CLOSE = Bulk(
+    f"""
+    UPDATE mails SET ended_at = (SELECT max(at) FROM recipients r WHERE r.mail = mails.id)
+    WHERE ended_at IS NULL AND NOT {_STILL_OPEN} AND id IN (
+    """,  # noqa: S608 - a constant
+    1,
+    ")",
+)
+_REOPEN = Bulk(
+    f"UPDATE mails SET ended_at = NULL WHERE ended_at IS NOT NULL AND {_STILL_OPEN} AND id IN (",  # noqa: S608 - a constant
+    1,
+    ")",
+)
 
 
 class SqlBooks:
@@ -60,10 +70,10 @@ class SqlBooks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record(self, records: Records, now: datetime) -> None:
+    async def record(self, records: Records) -> None:
         """Keep ``records`` in one transaction."""
         async with self._database.writing() as connection:
-            await write(connection, records, now)
+            await write(connection, records)
 
     async def idle_blobs(self, ended_before: datetime, limit: int) -> Mapping[MailId, BlobId]:
         """Return blobs of mails that ended before then, and of which nothing waits."""
@@ -113,47 +123,37 @@ class SqlBooks:
         return len(gone)
 
 
-async def write(connection: AsyncConnection, records: Records, now: datetime) -> None:
+async def write(connection: AsyncConnection, records: Records) -> None:
     """Keep ``records`` in the caller's transaction."""
-    micros = to_micros(now)
-    for statement, rows in (
-        (_OPEN_ACCOUNT, [_account(a) for a in records.accounts]),
-        (_ADD_STEP, [_step(s) for s in records.steps]),
-        (_SET_FATE, [_fate(s) for s in records.fates]),
-        (_CLOSE, [{"mail": mail, "now": micros} for mail in records.closing]),
-        (_REOPEN, [{"mail": mail} for mail in records.opening]),
-    ):
-        if rows:
-            await connection.execute(statement, rows)
+    await _OPEN_ACCOUNT.execute(connection, [_account(a) for a in records.accounts])
+    await _ADD_STEP.execute(connection, [_step(s) for s in records.steps])
+    await _SET_FATE.execute(connection, [_fate(s) for s in records.fates])
+    await _CLOSE.execute(connection, [(mail,) for mail in records.closing])
+    await _REOPEN.execute(connection, [(mail,) for mail in records.opening])
 
 
-def _account(account: Account) -> dict[str, object]:
+def _account(account: Account) -> Row:
     summary = account.summary
-    return {
-        "id": account.mail,
-        "sender": str(summary.sender or ""),
-        "size": summary.size,
-        "origin": printable(summary.origin),
-        "submitter": printable(summary.submitter),
-        "blob": summary.blob,
-        "accepted_at": to_micros(account.at),
-    }
+    return (
+        account.mail,
+        str(summary.sender or ""),
+        summary.size,
+        printable(summary.origin),
+        printable(summary.submitter),
+        summary.blob,
+        to_micros(account.at),
+    )
 
 
-def _step(step: Step) -> dict[str, object]:
-    return {
-        "mail": step.mail,
-        "recipient": step.recipient,
-        "stage": step.stage.value,
-        "cause": step.cause,
-        "at": to_micros(step.at),
-        "detail": step.detail,
-        "reply": reply_text(step.reply),
-    }
+def _step(step: Step) -> Row:
+    at, reply = to_micros(step.at), reply_text(step.reply)
+    return (step.mail, step.recipient, step.stage.value, step.cause, at, step.detail, reply)
 
 
-def _fate(step: Step) -> dict[str, object]:
-    return {**_step(step), "weight": weight(step.stage, step.cause)}
+def _fate(step: Step) -> Row:
+    at, reply = to_micros(step.at), reply_text(step.reply)
+    heft = weight(step.stage, step.cause)
+    return (step.mail, step.recipient, step.stage.value, heft, at, step.detail, reply)
 
 
 def reply_text(reply: Reply | None) -> str:

@@ -106,7 +106,7 @@ class SqlWaitingRoom:
         rows = [{"released": to_micros(now), **_lease(w)} for w in legs]
         async with self._database.writing() as connection:
             await connection.execute(_RELEASE, rows)
-            await write(connection, records, now)
+            await write(connection, records)
 
     async def give_back(self, legs: Sequence[WaitingLeg]) -> None:
         """Let others take ``legs``; that they were taken once still counts."""
