@@ -12,6 +12,7 @@ ENDED = 1_000_000_000
 """Steps of this weight and more are endings."""
 
 _ATTEMPT = 10
+_MAX_ATTEMPTS = 1_000_000
 _ORDER = {
     Stage.ACCEPTED: 0,
     Stage.ROUTED: 1,
@@ -50,9 +51,10 @@ def weight(stage: Stage, cause: str) -> int:
     earlier one. Of two endings the one in which the mail arrived is believed: a
     twin of an attempt may fail where the first one did not.
     """
+    attempt = attempt_of(cause)
     if stage.is_final:
-        return ENDED + _ORDER[stage]
-    return attempt_of(cause) * _ATTEMPT + _ORDER[stage]
+        return ENDED + _ORDER[stage] * _MAX_ATTEMPTS + attempt
+    return attempt * _ATTEMPT + _ORDER[stage]
 
 
 def attempt_of(cause: str) -> int:
