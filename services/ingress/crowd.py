@@ -43,6 +43,11 @@ class Crowd:
         self._news = asyncio.Event()
         self.is_leaving = False
 
+    @property
+    def size(self) -> int:
+        """How many are connected."""
+        return len(self._guests)
+
     def admit(self, guest: Guest, listener: Listener, client: str) -> Reply | None:
         """Let ``guest`` in, or return why not. Whoever is let in must be let out."""
         name = listener.name

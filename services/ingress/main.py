@@ -44,6 +44,7 @@ class Ingress:
 
     addresses: Mapping[str, tuple[str, int]]
     policies: Policies
+    crowd: Crowd
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[
                 server = await _listen(house.entrance(name), listen, reuse_port=settings.reuse_port)
                 stack.callback(server.close)
                 addresses[name] = server.sockets[0].getsockname()[:2]
-            yield Ingress(addresses, policies)
+            yield Ingress(addresses, policies, crowd)
 
 
 def _listeners(settings: Settings) -> dict[str, str]:

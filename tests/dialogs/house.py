@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
 from kernel import wire
-from kernel.model.address import Address
-from kernel.model.events import MailAccepted
+from kernel.model.events import DirectoryChanged, MailAccepted
 from kernel.model.questions import (
     Listener,
     LoginAnswer,
@@ -30,20 +29,12 @@ UNKNOWN = Reply(550, "5.1.1", "No such user here")
 DENIED = Reply(550, "5.7.1", "Relaying denied")
 LOGIN_FIRST = Reply(530, "5.7.0", "Authentication required")
 
-MX = Listener("mx", TlsMode.STARTTLS, (), False, 2_000_000, 5, 50, 20)
+LIMITS = (False, 2_000_000, 5, 50, 20)
+MX = Listener("mx", TlsMode.STARTTLS, (), *LIMITS)
 SUBMISSION = Listener(
-    "submission",
-    TlsMode.STARTTLS_REQUIRED,
-    ("PLAIN", "LOGIN", "CRAM-MD5"),
-    False,
-    2_000_000,
-    5,
-    50,
-    20,
+    "submission", TlsMode.STARTTLS_REQUIRED, ("PLAIN", "LOGIN", "CRAM-MD5"), *LIMITS
 )
-SUBMISSIONS = Listener(
-    "submissions", TlsMode.IMPLICIT, ("PLAIN", "LOGIN"), False, 2_000_000, 5, 50, 20
-)
+SUBMISSIONS = Listener("submissions", TlsMode.IMPLICIT, ("PLAIN", "LOGIN"), *LIMITS)
 
 
 @dataclass
@@ -107,6 +98,7 @@ class House:
     platform: Platform
     auth: StubAuth
     ingress: Ingress
+    clients: list["Client"] = field(default_factory=list)
 
     def address(self, listener: str = "mx") -> tuple[str, int]:
         return self.ingress.addresses[listener]
@@ -115,8 +107,17 @@ class House:
     def accepted(self) -> list[MailAccepted]:
         return [event for event in self.platform.bus.published if isinstance(event, MailAccepted)]
 
+    async def change(self, listener: str, **changes: object) -> None:
+        """Let auth say something new of a listener, and wait until ingress has heard of it."""
+        known = self.auth.listeners[listener] = replace(self.auth.listeners[listener], **changes)
+        async with asyncio.timeout(10):
+            while self.ingress.policies.current(listener) != known:
+                await self.platform.bus.broadcast(DirectoryChanged("listeners", listener))
+                await asyncio.sleep(0.01)
+
     async def connect(self, listener: str = "mx") -> "Client":
-        return Client(*await asyncio.open_connection(*self.address(listener)))
+        self.clients.append(Client(*await asyncio.open_connection(*self.address(listener))))
+        return self.clients[-1]
 
 
 @dataclass
@@ -151,8 +152,8 @@ class Client:
         try:
             async with asyncio.timeout(10):
                 await self.writer.wait_closed()
-        except (ConnectionError, OSError):
-            pass
+        except OSError:
+            self.writer.transport.abort()
 
 
 @asynccontextmanager
@@ -187,8 +188,9 @@ async def open_house(
             if wait:
                 async with asyncio.timeout(10):
                     await ingress.policies.all_known()
-            yield House(stage, auth, ingress)
-
-
-def address(text: str) -> Address:
-    return Address.parse(text)
+            house = House(stage, auth, ingress)
+            try:
+                yield house
+            finally:
+                for client in house.clients:
+                    await client.close()

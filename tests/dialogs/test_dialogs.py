@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dialogs.house import Client, open_house
+from tests.dialogs.house import open_house
 
 DIALOGS = sorted(Path(__file__).parent.glob("*.txt"))
 
@@ -73,9 +73,8 @@ async def play(path, client, steps):
 async def test_dialogue(path, tmp_path):
     listener, steps = read(path)
     async with open_house(tmp_path, max_errors=8) as house, asyncio.timeout(20):
-        client = Client(*await asyncio.open_connection(*house.address(listener)))
+        client = await house.connect(listener)
         await play(path, client, steps)
         if steps[-1][1] != "END":
             client.send(b"NOOP the-last-word\r\n")
             assert await client.reply() == "250 2.0.0 OK"
-        await client.close()

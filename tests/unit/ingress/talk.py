@@ -1,0 +1,110 @@
+"""Talks to a session core: answers its questions by simple rules, and writes all down."""
+
+import itertools
+from dataclasses import dataclass, field
+
+from kernel.model.questions import Listener, LoginAnswer, LoginVerdict, RelayAnswer, TlsMode
+from kernel.model.reply import Reply
+from services.ingress.core import effects
+from services.ingress.core.doorway import Doorway
+from services.ingress.core.effects import Tls
+from services.ingress.core.session import Session
+
+TLS = Tls("TLSv1.3", "TLS_AES_256_GCM_SHA384")
+LIMITS = (False, 100_000, 3, 50, 20)
+LISTENER = Listener("mx", TlsMode.STARTTLS, ("PLAIN", "LOGIN"), *LIMITS)
+TAKEN = Reply(250, "2.1.5", "Recipient OK")
+UNKNOWN = Reply(550, "5.1.1", "No such user here")
+STORED = Reply(250, "2.0.0", "OK queued")
+HELLO = b"EHLO client.example\r\n"
+ENVELOPE = b"MAIL FROM:<bob@elsewhere.test>\r\nRCPT TO:<ann@ours.test>\r\n"
+
+
+def make_doorway(listener=LISTENER, *, blocked=False, **limits):
+    ids = itertools.count(1)
+    return Doorway(
+        listener,
+        hostname="mx.ours.test",
+        domain="ours.test",
+        new_id=lambda: f"mail-{next(ids)}",
+        is_blocked=lambda: blocked,
+        **limits,
+    )
+
+
+@dataclass
+class Talk:
+    """One conversation. ``said`` is what the client hears after the greeting."""
+
+    core: Session
+    said: bytes = b""
+    asked: list = field(default_factory=list)
+    batches: list = field(default_factory=list)
+    mails: list = field(default_factory=list)
+    spilled: int = 0
+    others: list = field(default_factory=list)
+    answering: bool = True
+    open: list = field(default_factory=list)
+
+    @property
+    def codes(self):
+        return [line[:3] for line in self.said.decode().splitlines() if line[3:4] == " "]
+
+    def send(self, *pieces):
+        for piece in pieces:
+            self.act(self.core.receive(piece))
+        return self
+
+    def act(self, wanted):
+        for effect in wanted:
+            self.do(effect)
+
+    def do(self, effect):
+        match effect:
+            case effects.Say(octets):
+                self.said += octets
+            case effects.Decide(questions):
+                self.asked += questions
+                self.batches.append(len(questions))
+                self.answer(lambda: self.core.decided([decide(q) for q in questions]))
+            case effects.Login(question):
+                self.others.append(effect)
+                self.answer(lambda: self.core.logged_in(judge(question)))
+            case effects.StartTls():
+                self.others.append(effect)
+                self.answer(lambda: self.core.secured(TLS))
+            case effects.Take(offer, content):
+                self.mails.append((offer, content))
+                self.answer(lambda: self.core.stored(STORED))
+            case effects.Open(offer, head):
+                self.open = [offer, head]
+            case effects.Pour(octets):
+                self.open[1] += octets
+            case effects.Seal():
+                self.mails.append(tuple(self.open))
+                self.answer(lambda: self.core.stored(STORED))
+            case effects.Spill():
+                self.spilled += 1
+            case other:
+                self.others.append(other)
+
+    def answer(self, give):
+        if self.answering:
+            self.act(give())
+
+
+def decide(question):
+    known = question.recipient.local != "nobody"
+    return RelayAnswer(TAKEN if known else UNKNOWN, "local")
+
+
+def judge(question):
+    granted = question.password == "secret"
+    return LoginAnswer(LoginVerdict.GRANTED if granted else LoginVerdict.REFUSED, question.login)
+
+
+def talk(*pieces, listener=LISTENER, tls=None, blocked=False, answering=True, **limits):
+    """Return a conversation after the greeting and ``pieces``."""
+    core = Session(make_doorway(listener, blocked=blocked, **limits), "192.0.2.1", tls)
+    core.greet()
+    return Talk(core, answering=answering).send(*pieces)
