@@ -1,0 +1,350 @@
+"""The courier against a scripted remote: whatever it does, every recipient has an answer."""
+
+import asyncio
+import contextlib
+import ssl
+
+import pytest
+
+from kernel.blobs.port import BlobMissingError
+from kernel.model.envelope import Blob
+from kernel.model.reply import Reply
+from services.delivery.adapters.smtp import CANNOT_CONNECT, Manners, SmtpCourier
+from services.delivery.core.mailing import NEEDS_8BITMIME
+from services.delivery.core.routes import Host
+from services.delivery.core.settle import NO_ANSWER
+from services.delivery.core.smtp_client import NOT_SMTP, Phase
+from services.delivery.ports import Later, Site
+from tests.support.certificates import self_signed
+from tests.support.fakes import DictBlobs
+from tests.support.mail import BOB, CAT, MESSAGE, make_leg
+from tests.support.remote import HANG_UP, SILENCE, Last, remote
+
+DEADLINE = 10
+LOCK_STEP = "250-there.test\r\n250 8BITMIME"
+SEVEN_BIT = "250-there.test\r\n250 PIPELINING"
+WITH_TLS = "250-there.test\r\n250-PIPELINING\r\n250 STARTTLS"
+
+
+class Directions:
+    """Everybody's mail goes to these hosts."""
+
+    def __init__(self, *ports):
+        hosts = tuple(Host(f"mx{n}.test", "127.0.0.1", p) for n, p in enumerate(ports))
+        self.found = Site("site", hosts)
+
+    async def find(self, domain):
+        return self.found
+
+
+def make_courier(*ports, blobs=None, timeout=5.0, idle=5.0, **manners):
+    timeouts = dict.fromkeys(Phase, timeout) | {Phase.IDLE: idle}
+    manners = Manners("us.test", timeouts, connect_timeout=timeout, **manners)
+    return SmtpCourier(Directions(*ports), blobs or DictBlobs(), manners)
+
+
+@contextlib.asynccontextmanager
+async def courier_to(*remotes, **options):
+    courier = make_courier(*(there.port for there in remotes), **options)
+    async with asyncio.timeout(DEADLINE):
+        yield courier
+        courier.close()
+
+
+async def contents_at(there, count):
+    """Wait until the remote has so many messages."""
+    async with asyncio.timeout(DEADLINE):
+        while len(there.contents) < count:  # noqa: ASYNC110 - a deadline stands around it
+            await asyncio.sleep(0.01)
+
+
+async def answers(*legs, patience=5.0, **script):
+    """Return the replies to each leg, and the remote with what it heard."""
+    async with remote(**script) as there, courier_to(there, timeout=patience) as courier:
+        results = [await courier.carry(leg) for leg in legs or (make_leg(BOB),)]
+        return [result.replies for result in results], there
+
+
+async def test_a_message_arrives_byte_for_byte():
+    content = b"Subject: x\r\n\r\n.hidden\r\n..\r\n.\r\nend"
+
+    (replies,), there = await answers(make_leg(BOB, CAT, content=content))
+
+    assert there.contents == [content + b"\r\n"]
+    assert replies == dict.fromkeys([BOB, CAT], Reply(250, "2.0.0", "Queued"))
+    assert there.commands[0] == "EHLO us.test"
+    assert there.heard("MAIL") == [f"MAIL FROM:<ann@ours.test> SIZE={len(content)}"]
+
+
+async def test_it_arrives_as_well_where_commands_go_one_by_one():
+    (replies,), there = await answers(make_leg(BOB, CAT), ehlo=LOCK_STEP)
+
+    assert there.contents == [MESSAGE]
+    assert {reply.code for reply in replies.values()} == {250}
+
+
+@pytest.mark.parametrize("ehlo", [None, LOCK_STEP], ids=["together", "one by one"])
+@pytest.mark.parametrize(
+    ("phase", "answer", "reply"),
+    [
+        (phase, answer, Reply(int(answer[:3]), answer[4:9], "no"))
+        for phase in ("greeting", "mail", "rcpt", "data", "dot")
+        for answer in ("451 4.3.0 no", "550 5.7.1 no", "421 4.3.2 no")
+    ],
+)
+async def test_a_refusal_in_any_phase_is_the_answer(phase, answer, reply, ehlo):
+    script = {phase: answer} | ({"ehlo": ehlo} if ehlo else {})
+
+    (replies,), _ = await answers(**script)
+
+    assert replies == {BOB: reply}
+
+
+@pytest.mark.parametrize("phase", ["greeting", "ehlo", "mail", "rcpt", "data", "dot"])
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (HANG_UP, NO_ANSWER),
+        (Last(b"250 half a li"), NO_ANSWER),
+        (Last(b"250-more to come\r\n"), NO_ANSWER),
+        (b"!!! \x00 what ???\r\n", NOT_SMTP),
+        (b"2" * 100_000, NOT_SMTP),
+        (b"220-banner\r\n" * 100_000, NOT_SMTP),
+    ],
+    ids=["hangs up", "half a line", "half an answer", "garbage", "one long line", "endless"],
+)
+async def test_whatever_is_no_answer_is_a_deferral(phase, answer, reply):
+    (replies,), _ = await answers(**{phase: answer})
+
+    assert replies == {BOB: reply}
+
+
+@pytest.mark.parametrize("phase", ["greeting", "ehlo", "mail", "rcpt", "data", "dot"])
+async def test_silence_ends_in_a_deferral(phase):
+    (replies,), _ = await answers(patience=0.1, **{phase: SILENCE})
+
+    assert replies[BOB].is_transient
+    assert replies[BOB].text == "The server did not answer in time"
+
+
+async def test_some_recipients_may_be_refused():
+    (replies,), there = await answers(
+        make_leg(BOB, CAT), rcpt=["550 5.1.1 No such user", "250 2.1.5 OK"]
+    )
+
+    assert replies[BOB] == Reply(550, "5.1.1", "No such user")
+    assert replies[CAT].code == 250
+    assert there.contents == [MESSAGE]
+
+
+async def test_helo_is_said_to_those_who_do_not_know_ehlo():
+    (replies,), there = await answers(ehlo="500 5.5.1 What?")
+
+    assert there.commands[:2] == ["EHLO us.test", "HELO us.test"]
+    assert replies[BOB].code == 250
+
+
+async def test_a_connection_is_used_again():
+    results, there = await answers(make_leg(BOB), make_leg(CAT))
+
+    assert there.connections == 1
+    assert len(there.contents) == 2
+    assert not there.heard("RSET")
+    assert [reply.code for replies in results for reply in replies.values()] == [250, 250]
+
+
+async def test_after_a_refusal_it_is_reset_first():
+    results, there = await answers(
+        make_leg(BOB), make_leg(CAT), rcpt=["550 5.1.1 no", "250 2.1.5 OK"], data="503 no"
+    )
+
+    assert there.connections == 1
+    assert there.heard("RSET") == ["RSET"]
+    assert results[0][BOB].code == 550
+
+
+@pytest.mark.parametrize(
+    "second",
+    [HANG_UP, "421 4.4.2 idle for too long", b"garbage\r\n"],
+    ids=["gone", "421", "garbage"],
+)
+async def test_what_fails_on_a_kept_connection_is_tried_on_a_new_one(second):
+    mail = ["250 2.1.0 OK", second, "250 2.1.0 OK"]
+
+    results, there = await answers(make_leg(BOB), make_leg(CAT), mail=mail)
+
+    assert there.connections == 2
+    assert results[1][CAT].code == 250
+    assert len(there.contents) == 2
+
+
+async def test_but_not_once_the_final_dot_is_out():
+    results, there = await answers(
+        make_leg(BOB), make_leg(CAT), dot=["250 2.0.0 Queued", HANG_UP, "250 2.0.0 Queued"]
+    )
+
+    assert there.connections == 1
+    assert results[1] == {CAT: NO_ANSWER}
+
+
+async def test_a_connection_retires_after_so_many_messages():
+    async with remote() as there, courier_to(there, mailings=2) as courier:
+        for _ in range(5):
+            await courier.carry(make_leg(BOB))
+
+    assert there.connections == 3
+    assert len(there.heard("QUIT")) == 2
+
+
+async def test_an_idle_connection_says_goodbye_in_the_end():
+    async with remote() as there, courier_to(there, idle=0.05) as courier:
+        await courier.carry(make_leg(BOB))
+        while not there.heard("QUIT"):  # noqa: ASYNC110 - the deadline stands around it
+            await asyncio.sleep(0.01)
+
+        assert courier._lanes == {}
+
+
+async def test_the_next_host_is_tried_when_one_does_not_greet():
+    async with (
+        remote(greeting="554 5.3.2 Go away") as first,
+        remote(greeting=HANG_UP) as second,
+        remote() as third,
+        courier_to(first, second, third) as courier,
+    ):
+        carried = await courier.carry(make_leg(BOB))
+
+    assert carried.replies[BOB].code == 250
+    assert carried.host.name == "mx2.test"
+
+
+async def test_a_host_that_may_come_back_outweighs_one_that_refuses():
+    async with (
+        remote(greeting="554 5.3.2 Go away") as first,
+        remote(greeting="421 4.3.2 Busy") as second,
+        courier_to(first, second) as courier,
+    ):
+        carried = await courier.carry(make_leg(BOB))
+
+    assert carried.replies[BOB].code == 421
+
+
+async def test_nobody_there_is_a_deferral():
+    async with remote() as there:
+        port = there.port
+    carried = await make_courier(port).carry(make_leg(BOB))
+
+    assert carried.replies == {BOB: CANNOT_CONNECT}
+    assert carried.host is None
+
+
+async def test_an_unknown_way_is_the_answer():
+    courier = make_courier()
+    courier._directions.found = Reply(550, "5.1.2", "No such domain")
+
+    carried = await courier.carry(make_leg(BOB, CAT))
+
+    assert {reply.code for reply in carried.replies.values()} == {550}
+
+
+async def test_tls_is_used_where_it_is_offered(tmp_path):
+    legs = make_leg(BOB), make_leg(CAT)
+
+    replies, there = await answers(*legs, ehlo=WITH_TLS, tls=self_signed(tmp_path))
+
+    assert [reply.code for each in replies for reply in each.values()] == [250, 250]
+    assert there.connections == 1
+    assert there.commands[:3] == ["EHLO us.test", "STARTTLS", "EHLO us.test"]
+    assert there.contents == [MESSAGE, MESSAGE]
+
+
+async def test_a_broken_handshake_is_followed_by_a_new_connection_in_the_clear():
+    (replies,), there = await answers(ehlo=WITH_TLS, starttls=Last(b"220 go\r\n"))
+
+    assert there.connections == 2
+    assert replies[BOB].code == 250
+
+
+async def test_what_is_slipped_in_before_the_handshake_is_not_believed():
+    (replies,), there = await answers(ehlo=WITH_TLS, starttls=b"220 go\r\n250 smuggled\r\n")
+
+    assert there.contents == []
+    assert replies == {BOB: NOT_SMTP}
+
+
+async def test_a_server_without_a_usable_certificate_gets_it_in_the_clear():
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    (replies,), there = await answers(ehlo=WITH_TLS, tls=tls)
+
+    assert there.connections == 2
+    assert replies[BOB].code == 250
+
+
+async def test_a_large_content_is_streamed():
+    blobs = DictBlobs()
+    blobs.blobs["m"] = MESSAGE + b".dotted line\r\n" * 100_000
+    async with remote() as there, courier_to(there, blobs=blobs) as courier:
+        leg = make_leg(BOB, content=Blob("m", len(blobs.blobs["m"])))
+        carried = await courier.carry(leg)
+
+    assert carried.replies[BOB].code == 250
+    assert there.contents == [blobs.blobs["m"]]
+
+
+async def test_a_missing_content_is_our_fault_and_never_half_a_message():
+    async with remote() as there, courier_to(there) as courier:
+        with pytest.raises(BlobMissingError):
+            await courier.carry(make_leg(BOB, content=Blob("m", 10)))
+
+    assert there.contents == []
+
+
+@pytest.mark.parametrize(("octets", "code"), [(b"plain\r\n", 250), (b"\xff\r\n", 554)])
+async def test_a_blob_is_looked_into_before_a_7bit_server_gets_it(octets, code):
+    blobs = DictBlobs()
+    blobs.blobs["m"] = octets
+    async with remote(ehlo=SEVEN_BIT) as there, courier_to(there, blobs=blobs) as courier:
+        carried = await courier.carry(make_leg(BOB, content=Blob("m", len(octets))))
+
+    assert carried.replies[BOB].code == code
+    assert code == 250 or carried.replies[BOB] == NEEDS_8BITMIME
+
+
+async def test_a_busy_site_gets_no_more_and_the_surplus_goes_back():
+    async with (
+        remote(dot=SILENCE) as there,
+        courier_to(there, connections=2, patience=0.05) as courier,
+    ):
+        under_way = [asyncio.create_task(courier.carry(make_leg(BOB))) for _ in range(2)]
+        await contents_at(there, 2)
+        surplus = await courier.carry(make_leg(CAT))
+        for task in under_way:
+            task.cancel()
+        await asyncio.wait(under_way)
+
+    assert isinstance(surplus, Later)
+    assert there.connections == 2
+
+
+async def test_whoever_waits_for_a_turn_gets_it():
+    async with remote() as there, courier_to(there, connections=2) as courier:
+        carried = await asyncio.gather(*(courier.carry(make_leg(BOB)) for _ in range(20)))
+
+    assert [result.replies[BOB].code for result in carried] == [250] * 20
+    assert there.connections == 2
+
+
+async def test_an_attempt_that_is_cut_short_leaves_no_connection_and_no_place_taken():
+    async with (
+        remote(dot=[SILENCE, "250 OK"]) as there,
+        courier_to(there, connections=1) as courier,
+    ):
+        attempt = asyncio.create_task(courier.carry(make_leg(BOB)))
+        await contents_at(there, 1)
+        attempt.cancel()
+        await asyncio.wait([attempt])
+        carried = await courier.carry(make_leg(CAT))
+
+    assert carried.replies[CAT].code == 250
+    assert there.connections == 2

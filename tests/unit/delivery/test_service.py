@@ -1,0 +1,264 @@
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from kernel.blobs.port import BlobMissingError
+from kernel.bus.port import BusUnavailableError
+from kernel.model.envelope import INLINE_LIMIT, Blob, Recipient
+from kernel.model.events import (
+    OUTCOMES,
+    Local,
+    MailAccepted,
+    MailDeferred,
+    MailTraced,
+    Nowhere,
+    Remote,
+    Stage,
+)
+from services.delivery.adapters.nowhere import NowhereCourier
+from services.delivery.core.bounce import report_id
+from services.delivery.core.routes import Host
+from services.delivery.core.schedule import RetrySchedule
+from services.delivery.ports import Carried, Later
+from services.delivery.service import TOOK_TOO_LONG, Delivery
+from tests.support.fakes import make_platform
+from tests.support.mail import (
+    A_WEEK_LATER,
+    ANN,
+    BOB,
+    BUSY,
+    CAT,
+    GONE,
+    MESSAGE,
+    NOON,
+    OK,
+    make_leg,
+)
+
+MX = Host("mx.elsewhere.test", "192.0.2.1", 25)
+SCHEDULE = RetrySchedule()
+
+
+class ScriptedCourier:
+    """Gives the same result to every leg, and remembers the legs."""
+
+    def __init__(self, result):
+        self.result = result
+        self.legs = []
+
+    async def carry(self, leg):
+        self.legs.append(leg)
+        if isinstance(self.result, Exception):
+            raise self.result
+        if self.result is None:
+            await asyncio.Event().wait()
+        return self.result
+
+
+def make_delivery(result, **changes):
+    if isinstance(result, dict):
+        result = Carried(result, MX)
+    platform = changes.pop("platform", None) or make_platform()
+    courier = ScriptedCourier(result)
+    couriers = {Remote: courier, Local: courier, Nowhere: NowhereCourier()}
+    return Delivery(platform, couriers, SCHEDULE, **changes)
+
+
+async def attempt(leg, result, **changes):
+    delivery = make_delivery(result, **changes)
+    await delivery.attempt(leg)
+    return delivery.platform.bus.published
+
+
+def stages(traced):
+    return {trace.recipient: trace.stage for trace in traced.traces}
+
+
+async def test_a_relayed_recipient_leaves_a_trace_and_nothing_else():
+    (traced,) = await attempt(make_leg(BOB), {BOB: OK})
+
+    assert traced.cause == make_leg(BOB).id
+    assert traced.mail == make_leg(BOB).envelope.id
+    assert stages(traced) == {BOB: Stage.RELAYED}
+    assert traced.traces[0].detail == "mx.elsewhere.test[192.0.2.1]:25"
+    assert traced.traces[0].reply == OK
+
+
+async def test_reports_the_failed_and_defers_the_deferred():
+    leg = make_leg(ANN, BOB, CAT)
+
+    report, deferred, traced, accepted = await attempt(leg, {ANN: OK, BOB: BUSY, CAT: GONE})
+
+    assert isinstance(report, MailAccepted)
+    assert report.envelope.id == report_id(leg)
+    assert report.envelope.sender is None
+    assert report.envelope.recipients[0].address == ANN
+    due = SCHEDULE.due_after(leg, NOON)
+    assert deferred == MailDeferred(make_leg(BOB, attempt=2), due, BUSY)
+    assert stages(traced) == {ANN: Stage.RELAYED, BOB: Stage.DEFERRED, CAT: Stage.FAILED}
+    assert due.isoformat(timespec="milliseconds") in traced.traces[1].detail
+    assert (accepted.mail, accepted.cause) == (report.id, report.id)
+    assert accepted.summary.origin == f"report on {leg.id}"
+    assert accepted.summary.sender is None
+    assert stages(accepted) == {ANN: Stage.ACCEPTED}
+
+
+async def test_a_failure_that_nobody_wants_to_hear_of_leaves_a_trace():
+    leg = make_leg(BOB, sender=None)
+
+    (traced,) = await attempt(leg, {BOB: GONE})
+
+    assert stages(traced) == {BOB: Stage.FAILED}
+
+
+async def test_a_silent_recipient_is_left_out_of_the_report():
+    leg = make_leg(BOB)
+    quiet = replace(leg.envelope, recipients=(Recipient(BOB, notify=("NEVER",)),))
+
+    (traced,) = await attempt(replace(leg, envelope=quiet), {BOB: GONE})
+
+    assert stages(traced) == {BOB: Stage.FAILED}
+
+
+async def test_whoever_was_tried_for_too_long_expires_and_the_sender_hears_of_it():
+    platform = make_platform(clock=lambda: A_WEEK_LATER)
+
+    report, traced, _ = await attempt(make_leg(BOB), {BOB: BUSY}, platform=platform)
+
+    assert b"Status: 4.4.7" in report.envelope.content
+    assert stages(traced) == {BOB: Stage.EXPIRED}
+
+
+async def test_a_leg_to_nowhere_fails_for_its_reason():
+    report, traced, _ = await attempt(make_leg(BOB, hop=Nowhere(GONE)), {})
+
+    assert traced.traces[0].reply == GONE
+    assert b"x-postroom; 550 5.1.1" in report.envelope.content
+
+
+async def test_the_outcome_is_the_same_however_often_it_is_found():
+    leg, result = make_leg(BOB, CAT), {BOB: BUSY, CAT: GONE}
+
+    assert await attempt(leg, result) == await attempt(leg, result)
+
+
+async def test_what_was_not_tried_comes_back_soon_and_leaves_no_trace():
+    leg = make_leg(BOB)
+
+    (deferred,) = await attempt(leg, Later(BUSY))
+
+    assert deferred.leg == leg
+    assert deferred.unless == ()
+    assert deferred.due - NOON < timedelta(seconds=6)
+
+
+async def test_what_was_not_tried_is_tried_when_it_comes_back():
+    delivery = make_delivery(Later(BUSY))
+
+    await delivery.attempt(make_leg(BOB))
+    await delivery.attempt(make_leg(BOB))
+
+    assert len(delivery.couriers[Remote].legs) == 2
+
+
+async def test_a_twin_of_a_settled_leg_is_dropped():
+    delivery = make_delivery({BOB: OK})
+
+    await delivery.attempt(make_leg(BOB))
+    await delivery.attempt(make_leg(BOB))
+    await delivery.recover(make_leg(BOB))
+
+    assert len(delivery.couriers[Remote].legs) == 1
+    assert len(delivery.platform.bus.published) == 1
+
+
+async def test_a_remote_leg_that_somebody_may_have_tried_waits_for_the_timeline():
+    delivery = make_delivery({BOB: OK})
+
+    await delivery.recover(make_leg(BOB))
+
+    (deferred,) = delivery.platform.bus.published
+    assert deferred.leg == make_leg(BOB)
+    assert deferred.unless == OUTCOMES
+    assert delivery.couriers[Remote].legs == []
+
+
+async def test_and_is_tried_when_it_comes_back_from_there():
+    delivery = make_delivery({BOB: OK})
+
+    await delivery.recover(make_leg(BOB))
+    await delivery.attempt(make_leg(BOB))
+
+    assert len(delivery.couriers[Remote].legs) == 1
+
+
+async def test_a_local_leg_is_simply_tried_again():
+    delivery = make_delivery({ANN: OK})
+
+    await delivery.recover(make_leg(ANN, hop=Local()))
+
+    assert stages(delivery.platform.bus.published[0]) == {ANN: Stage.DELIVERED}
+
+
+async def test_what_the_bus_would_not_hear_is_said_again_and_not_done_again():
+    delivery = make_delivery({BOB: OK})
+    bus = delivery.platform.bus
+    bus.failure = BusUnavailableError("out of reach")
+    with pytest.raises(BusUnavailableError):
+        await delivery.attempt(make_leg(BOB))
+
+    bus.failure = None
+    await delivery.recover(make_leg(BOB))
+
+    assert stages(bus.published[0]) == {BOB: Stage.RELAYED}
+    assert len(delivery.couriers[Remote].legs) == 1
+
+
+async def test_a_missing_blob_is_for_a_person_to_look_at():
+    delivery = make_delivery(BlobMissingError("gone"))
+
+    with pytest.raises(BlobMissingError):
+        await delivery.attempt(make_leg(BOB))
+
+    assert delivery.platform.bus.published == []
+
+
+async def test_an_attempt_without_end_is_cut_off():
+    leg = make_leg(BOB)
+
+    deferred, traced = await attempt(leg, None, longest_attempt=timedelta(milliseconds=10))
+
+    assert deferred.why == TOOK_TOO_LONG
+    assert stages(traced) == {BOB: Stage.DEFERRED}
+
+
+async def test_a_fault_of_ours_is_no_answer_of_the_remote():
+    with pytest.raises(TimeoutError):
+        await attempt(make_leg(BOB), TimeoutError("the store is slow"))
+
+
+async def test_a_large_message_comes_back_as_headers_read_from_its_blob():
+    platform = make_platform()
+    platform.blobs.blobs["m"] = MESSAGE + b"x" * 100_000
+    leg = make_leg(BOB, content=Blob("m", len(MESSAGE) + 100_000))
+
+    report, *_ = await attempt(leg, {BOB: GONE}, platform=platform)
+
+    assert b"Subject: hello" in report.envelope.content
+    assert b"xxx" not in report.envelope.content
+
+
+async def test_a_report_too_large_for_an_event_becomes_a_blob():
+    platform = make_platform()
+    original = "Subject: Grüße\r\n\r\n".encode() + b"x" * 49_900
+    leg = make_leg(BOB, content=original)
+
+    report, _, accepted = await attempt(leg, {BOB: GONE}, platform=platform)
+
+    blob = report.envelope.content
+    assert blob == Blob(report.id, len(platform.blobs.blobs[report.id]))
+    assert blob.size > INLINE_LIMIT
+    assert accepted.summary.blob == blob.id
+    assert isinstance(accepted, MailTraced)
