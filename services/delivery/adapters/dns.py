@@ -70,12 +70,13 @@ class DnsDirections:
             address = domain.strip("[]").removeprefix("ipv6:")
             return Site(domain, (Host(domain, address, self._port),))
         try:
-            names = order(await self._name_servers.mx(domain), self._our_name, _shuffle)
+            records = await self._name_servers.mx(domain)
         except NoSuchNameError:
             return NO_SUCH_DOMAIN
         except DnsUnavailableError:
             return NO_DNS
-        return names if isinstance(names, Reply) else await self._site(names or (domain,))
+        names = order(domain, records, self._our_name, _shuffle)
+        return names if isinstance(names, Reply) else await self._site(names)
 
     async def _site(self, names: tuple[str, ...]) -> Site | Reply:
         """Return the hosts of ``names``; while one of them is in doubt, the mail has not failed."""

@@ -22,15 +22,18 @@ class Exchanger:
 
 
 def order(
+    domain: str,
     exchangers: Sequence[Exchanger],
     our_name: str,
     shuffle: Callable[[list[str]], None],
 ) -> tuple[str, ...] | Reply:
     """Return the names to try in turn, those of equal preference shuffled.
 
-    Where we are named ourselves, only more preferred hosts may get it from us,
+    A domain that names none is its own. Where we are named ourselves, only more preferred hosts may get it from us,
     or mail would run in circles (RFC 5321 §5.1).
     """
+    if not exchangers:
+        return (domain,)
     if [e.name for e in exchangers] == [""]:
         return NULL_MX
     ours = min((e.preference for e in exchangers if e.name == our_name.lower()), default=None)

@@ -12,12 +12,14 @@ def in_reverse(names):
 @pytest.mark.parametrize(
     ("records", "names"),
     [
+        ([], ("x.test",)),
         ([(20, "b"), (10, "a")], ("a", "b")),
         ([(10, "a"), (20, "b1"), (20, "b2")], ("a", "b2", "b1")),
         ([(10, "a"), (0, "")], ("a",)),
         ([(5, "a"), (10, US), (20, "b")], ("a",)),
     ],
     ids=[
+        "without any, the domain itself",
         "the lowest preference first",
         "equals are shuffled",
         "a null MX among others is no MX",
@@ -25,7 +27,7 @@ def in_reverse(names):
     ],
 )
 def test_exchangers_are_tried_in_order(records, names):
-    assert order([Exchanger(*record) for record in records], US, in_reverse) == names
+    assert order("x.test", [Exchanger(*record) for record in records], US, in_reverse) == names
 
 
 @pytest.mark.parametrize(
@@ -34,4 +36,4 @@ def test_exchangers_are_tried_in_order(records, names):
     ids=["null MX", "it leads back to us", "nothing usable"],
 )
 def test_some_domains_take_no_mail(records, reply):
-    assert order([Exchanger(*record) for record in records], US, in_reverse) == reply
+    assert order("x.test", [Exchanger(*record) for record in records], US, in_reverse) == reply
