@@ -43,7 +43,9 @@ class Networks:
         return cls(tuple(wanted), tuple(unwanted))
 
     def __contains__(self, client: Client | None) -> bool:
-        if client is None or any(client in network for network in self.excluded):
+        if client is None or not self.included:
+            return False
+        if any(client in network for network in self.excluded):
             return False
         return any(client in network for network in self.included)
 

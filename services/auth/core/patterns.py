@@ -5,7 +5,7 @@ does not count.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import lru_cache
 
 from kernel.model.address import Address
@@ -33,9 +33,9 @@ def is_everybody(pattern: str) -> bool:
     return not pattern.rpartition("@")[2].strip("*.")
 
 
-def matches_any(patterns: Iterable[str], address: Address | None) -> bool:
+def matches_any(patterns: Collection[str], address: Address | None) -> bool:
     """Whether one of ``patterns`` matches ``address``; none matches the null sender."""
-    if address is None:
+    if address is None or not patterns:
         return False
     return any(_matches(pattern, address) for pattern in patterns)
 

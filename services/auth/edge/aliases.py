@@ -67,14 +67,14 @@ async def add_alias(who: Administrator, desk: AtDesk, new: NewAlias) -> AliasIte
     return _item(alias)
 
 
-@router.get("/{address}")
+@router.get("/{address:path}")
 async def show_alias(_: Administrator, desk: AtDesk, address: Name) -> AliasItem:
     """Show one alias."""
     async with desk.database.reading() as db:
         return _item((await _known(db, address))[1])
 
 
-@router.patch("/{address}")
+@router.patch("/{address:path}")
 async def change_alias(
     who: Administrator, desk: AtDesk, address: Name, changes: AliasChanges
 ) -> AliasItem:
@@ -86,7 +86,7 @@ async def change_alias(
     return _item(Alias(alias.address, changes.targets))
 
 
-@router.delete("/{address}", status_code=HTTPStatus.NO_CONTENT)
+@router.delete("/{address:path}", status_code=HTTPStatus.NO_CONTENT)
 async def remove_alias(who: Administrator, desk: AtDesk, address: Name) -> None:
     """Remove an alias. Postmaster stays: every domain must have one (RFC 5321 §4.5.1)."""
     async with desk.database.writing() as db:

@@ -91,7 +91,9 @@ async def add_user(who: Administrator, desk: AtDesk, new: NewUser) -> UserItem:
             if key_of(new.address, known) is None:
                 raise invalid("address", f"{new.address.domain} is no domain of ours")
             if await users.find(db, record.user.login, None):
-                raise conflict(f"the login {record.user.login} is taken", "login")
+                raise conflict(
+                    f"{record.user.login} exists already", "login" if new.login else "address"
+                )
             await users.add(db, record, known)
     except TakenError:
         raise conflict(f"{new.address} exists already", "address") from None
@@ -99,14 +101,14 @@ async def add_user(who: Administrator, desk: AtDesk, new: NewUser) -> UserItem:
     return _item(record)
 
 
-@router.get("/v1/users/{name}")
+@router.get("/v1/users/{name:path}")
 async def show_user(_: Administrator, desk: AtDesk, name: Name) -> UserItem:
     """Show one user."""
     async with desk.database.reading() as db:
         return _item(await _known(db, name))
 
 
-@router.patch("/v1/users/{name}")
+@router.patch("/v1/users/{name:path}")
 async def change_user(
     who: Administrator, desk: AtDesk, name: Name, changes: UserChanges
 ) -> UserItem:
@@ -123,7 +125,7 @@ async def change_user(
     return _item(record)
 
 
-@router.delete("/v1/users/{name}", status_code=HTTPStatus.NO_CONTENT)
+@router.delete("/v1/users/{name:path}", status_code=HTTPStatus.NO_CONTENT)
 async def remove_user(who: Administrator, desk: AtDesk, name: Name) -> None:
     """Remove a user and the user's addresses. What is in the mailbox stays where it is."""
     async with desk.database.writing() as db:
