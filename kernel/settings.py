@@ -5,14 +5,29 @@ service token is read from ``/run/secrets/postroom_service_token``.
 """
 
 import os
+import re
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import SecretsSettingsSource
+
+
+_UNITS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)\s*")
+
+
+def _duration(value: object) -> object:
+    """Read ``90``, ``90s``, ``1.5m``, ``4h`` or ``5d``; anything else is pydantic's to judge."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]]) if match else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
+"""The type of a setting that is a length of time: seconds, or like ``15m``, ``4h``, ``5d``."""
 
 
 class PostroomSettings(BaseSettings):
@@ -83,7 +98,7 @@ class PlatformSettings(PostroomSettings):
         default="auto", description="`json`, `pretty`, or `auto`: pretty on a terminal."
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
-    grace: timedelta = Field(
+    grace: Duration = Field(
         default=timedelta(seconds=20),
         description="How long work under way may take to end when we are asked to stop.",
     )

@@ -1,7 +1,6 @@
 """Settings of delivery: where it goes, how often it tries, and how long it waits for answers."""
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -9,19 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from kernel.settings import PostroomSettings
+from kernel.settings import Duration, PostroomSettings
 from services.delivery.core.routes import parse_routes
 from services.delivery.core.schedule import GIVE_UP_AFTER, LADDER
 from services.delivery.core.smtp_client import Phase
-
-_UNITS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)\s*")
-
-
-def _duration(value: object) -> object:
-    """Read ``90``, ``90s``, ``1.5m``, ``4h`` or ``5d``; anything else is pydantic's to judge."""
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]]) if match else value
 
 
 def _listed(value: object) -> object:
@@ -37,7 +27,6 @@ def _routable(routes: Mapping[str, str]) -> Mapping[str, str]:
     return routes
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
 Durations = Annotated[tuple[Duration, ...], NoDecode, BeforeValidator(_listed)]
 Lanes = Annotated[tuple[Literal["local", "remote"], ...], NoDecode, BeforeValidator(_listed)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from kernel.settings import PostroomSettings
+from kernel.settings import Duration, PostroomSettings
 
 
 class Settings(PostroomSettings):
@@ -38,7 +38,7 @@ class Settings(PostroomSettings):
     tls_folder: Path = Field(
         default=Path("var/tls"), description="Where the certificate goes that we sign ourselves."
     )
-    idle_timeout: timedelta = Field(
+    idle_timeout: Duration = Field(
         default=timedelta(minutes=5),
         description="How long a client may be silent; while it sends data, every octet counts.",
     )

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from kernel.settings import PostroomSettings
+from kernel.settings import Duration, PostroomSettings
 
 
 class Settings(PostroomSettings):
@@ -16,11 +16,11 @@ class Settings(PostroomSettings):
     concurrency: int = Field(
         default=256, ge=1, description="How many messages the router has in hand at a time."
     )
-    remember: timedelta = Field(
+    remember: Duration = Field(
         default=timedelta(seconds=5),
         description="How long an answer of auth about an address is good for.",
     )
-    patience: timedelta = Field(
+    patience: Duration = Field(
         default=timedelta(minutes=10),
         description="How long a message stays in hand while auth is away, before it queues again. "
         "Keep it well below RabbitMQ's consumer_timeout (30 minutes).",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from kernel.platform import UnknownSchemeError, open_bus, with_password
 from kernel.settings import PlatformSettings, host_and_port, path_of
@@ -58,6 +59,20 @@ def test_a_password_is_filled_in_where_a_user_has_none(secrets):
     assert with_password("amqp://u@host:1/v", secret) == "amqp://u:p%40ss%2Fword@host:1/v"
     assert with_password("amqp://u:own@host", secret) == "amqp://u:own@host"
     assert with_password("sqlite:///var/bus.db", secret) == "sqlite:///var/bus.db"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("0.2", 0.2), ("250ms", 0.25), ("15m", 900), ("4h", 14_400), ("5d", 432_000)],
+)
+def test_a_length_of_time_is_seconds_or_has_a_unit(secrets, text, seconds):
+    assert PlatformSettings(grace=text).grace.total_seconds() == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "5 parsecs"])
+def test_what_is_no_length_of_time_is_refused(secrets, text):
+    with pytest.raises(ValidationError):
+        PlatformSettings(grace=text)
 
 
 def test_a_scheme_that_no_adapter_serves_is_named(secrets):
