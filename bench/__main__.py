@@ -29,7 +29,7 @@ TITLES = {
 def main() -> None:
     """Measure, print, and save if asked to."""
     options = _options()
-    postfix.install()
+    postfix.install_postfix()
     cases = (
         Case("one message a connection", options.messages),
         Case("connections kept open", options.messages, keep_open=True),

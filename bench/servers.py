@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.support.brokers import private_postgres, private_rabbitmq
-
 from bench.accounting import Group
 from tests.support import postfix
+from tests.support.brokers import private_stack
 from tests.support.stack import make_stack
 
 # A server that nobody has tuned is no yardstick.
@@ -48,10 +47,9 @@ def embedded(sink_port: int, group: Group) -> Iterator[int]:
 def brokered(sink_port: int, group: Group) -> Iterator[int]:
     """Run Postroom as processes on RabbitMQ and PostgreSQL, both counted in; yield its port."""
     with ExitStack() as stack:
-        stack.enter_context(_inside(group))
-        rabbitmq = stack.enter_context(private_rabbitmq())
-        postgres = stack.enter_context(private_postgres())
-        urls = {"bus": rabbitmq.url, "database": postgres.new_database()}
+        with _inside(group):
+            brokers = stack.enter_context(private_stack(durable=True))
+        urls = {"bus": brokers.amqp_url, "database": brokers.database_url}
         yield stack.enter_context(_postroom("brokered", sink_port, group, urls))
 
 

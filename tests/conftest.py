@@ -1,9 +1,12 @@
 """What every test may ask for."""
 
 import os
+from contextlib import nullcontext
 from uuid import uuid4
 
 import pytest
+
+from tests.support.places import fresh_urls
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +35,19 @@ async def database_url(postgres_url):
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await admin.close()
+
+
+@pytest.fixture(scope="session")
+def stack_urls(request):
+    """Return a context manager: the bus and database URLs of a stack of some kind, or None."""
+
+    def stack_urls(kind: str):
+        if kind == "embedded":
+            return nullcontext()
+        places = [request.getfixturevalue(name) for name in ("amqp_url", "postgres_url")]
+        return fresh_urls(*places)
+
+    return stack_urls
 
 
 def _from_environment(name: str) -> str:

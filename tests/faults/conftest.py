@@ -21,19 +21,15 @@ def sink():
 
 
 @pytest.fixture
-def stack(kind, sink, tmp_path, request):
+def stack(kind, sink, tmp_path, stack_urls):
     """A running stack with one local user; all remote mail goes to the sink."""
-    urls = request.getfixturevalue("broker_urls") if kind == "brokered" else None
-    stack = make_stack(
-        kind,
-        tmp_path,
-        urls,
-        routes=json.dumps({"*": f"127.0.0.1:{sink.port}"}),
-        delivery_retry=json.dumps([0.5, 0.5, 1, 2]),
-    )
-    try:
-        stack.start()
+    settings = {
+        "routes": json.dumps({"*": f"127.0.0.1:{sink.port}"}),
+        "delivery_retry": json.dumps([0.5, 0.5, 1, 2]),
+    }
+    with (
+        stack_urls(kind) as urls,
+        make_stack(kind, tmp_path, urls, **settings).running() as stack,
+    ):
         stack.add_user("ann@ours.test")
         yield stack
-    finally:
-        stack.stop()

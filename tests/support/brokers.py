@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,14 +42,19 @@ class Stack:
 
 
 @contextmanager
-def private_stack() -> Iterator[Stack]:
-    """Yield a RabbitMQ and a PostgreSQL of our own; both are gone afterwards."""
+def private_stack(*, durable: bool = False) -> Iterator[Stack]:
+    """Yield a RabbitMQ and a PostgreSQL of our own; both are gone afterwards.
+
+    Unless ``durable``, PostgreSQL does without fsync: a test does not pull the plug.
+    """
     install_missing()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(_temporary_folder()))
         amqp_port, database_port = free_port(), free_port()
         rabbitmq = stack.enter_context(_rabbitmq(folder / "rabbitmq", amqp_port))
-        postgres = stack.enter_context(_postgres(folder / "postgres", database_port))
+        postgres = stack.enter_context(
+            _postgres(folder / "postgres", database_port, "on" if durable else "off")
+        )
         postgres.wait_for(database_port)
         rabbitmq.wait_for(amqp_port)
         yield Stack(
@@ -59,20 +64,23 @@ def private_stack() -> Iterator[Stack]:
 
 
 def install_missing() -> None:
-    """Install what is not there. Only one of several test runs does it."""
+    """Install the brokers that are not there."""
+    found = zip(PACKAGES, (_has_rabbitmq, _has_postgres), strict=True)
+    install(*(package for package, has in found if not has()), unless=_has_both)
+
+
+def install(*packages: str, unless: Callable[[], bool] = lambda: False) -> None:
+    """Install Debian's ``packages``; of several test runs at a time only one does it."""
+    if not packages:
+        return
     with _INSTALL_LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        missing = [
-            package
-            for package, found in zip(PACKAGES, (_has_rabbitmq(), _has_postgres()), strict=True)
-            if not found
-        ]
-        if not missing:
+        if unless():
             return
-        names = " ".join(missing)
+        names = " ".join(packages)
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             raise BrokerError(f"the tests need {names}: install them (apt-get install {names})")
-        _apt_install(missing)
+        _apt_install(list(packages))
 
 
 def free_port() -> int:
@@ -88,6 +96,10 @@ def _has_rabbitmq() -> bool:
 
 def _has_postgres() -> bool:
     return bool(list(POSTGRES_BINS.glob("*/bin/initdb")))
+
+
+def _has_both() -> bool:
+    return _has_rabbitmq() and _has_postgres()
 
 
 def _apt_install(packages: list[str]) -> None:
@@ -226,7 +238,7 @@ def _rabbitmq(folder: Path, port: int) -> Iterator[Server]:
 
 
 @contextmanager
-def _postgres(folder: Path, port: int) -> Iterator[Server]:
+def _postgres(folder: Path, port: int, fsync: str) -> Iterator[Server]:
     _make_folder(folder, "postgres")
     bin_ = max(POSTGRES_BINS.glob("*/bin"), key=lambda path: float(path.parent.name))
     data = folder / "data"
@@ -245,7 +257,7 @@ def _postgres(folder: Path, port: int) -> Iterator[Server]:
         "port": port,
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": folder,
-        "fsync": "off",
+        "fsync": fsync,
         "max_connections": 200,
     }
     command = [str(bin_ / "postgres"), "-D", str(data)]

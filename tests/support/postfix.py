@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.brokers import install_packages
+from tests.support.brokers import install
 from tests.support.stack import free_port, wait_until
 
 _MAIN_CF = """\
@@ -75,10 +75,10 @@ class Postfix:
         return [p.read_bytes() for p in sorted((self.folder / "mail" / name / "new").glob("*"))]
 
 
-def install() -> None:
+def install_postfix() -> None:
     """Install Debian's package, its service not started, if it is not here."""
     if not shutil.which("smtp-source"):
-        install_packages("postfix")
+        install("postfix")
 
 
 def keeping(domain: str) -> str:
@@ -96,7 +96,7 @@ virtual_gid_maps = static:65534
 @contextmanager
 def private(settings: str) -> Iterator[Postfix]:
     """Run a Postfix with ``settings`` beyond a plain relay's; ``{folder}`` is its own folder."""
-    install()
+    install_postfix()
     folder = Path(tempfile.mkdtemp(prefix="postroom-postfix-", dir="/var/tmp"))
     folder.chmod(0o755)
     for part in ("etc", "spool", "data", "mail"):

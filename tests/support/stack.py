@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
 DOMAIN = "ours.test"
@@ -121,6 +121,15 @@ class Stack:
                 wait_until(program.is_ready, f"{name} is ready", READY_WITHIN)
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{program.tail()}") from None
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """Start everything, and stop it in the end."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.stop()
 
     def stop(self) -> dict[str, int]:
         """Ask everything to stop; return the exit codes."""

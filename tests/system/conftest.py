@@ -1,6 +1,7 @@
 """Each scenario runs twice: on the embedded stores, and on RabbitMQ with PostgreSQL."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -30,21 +31,17 @@ def dead_port():
 
 
 @pytest.fixture(scope="module")
-def stack(kind, sink, dead_port, tmp_path_factory, request) -> Stack:
+def stack(kind, sink, dead_port, tmp_path_factory, stack_urls) -> Iterator[Stack]:
     """A running stack with two users and an alias; machines on the LAN are 127.0.0.1 alone."""
-    urls = request.getfixturevalue("broker_urls") if kind == "brokered" else None
     routes = {"dead.test": f"127.0.0.1:{dead_port}", "*": f"127.0.0.1:{sink.port}"}
-    stack = make_stack(
-        kind,
-        tmp_path_factory.mktemp(kind),
-        urls,
-        routes=json.dumps(routes),
-        delivery_retry=json.dumps([0.5, 0.5, 1, 2]),
-    )
-    try:
-        stack.start()
+    settings = {
+        "routes": json.dumps(routes),
+        "delivery_retry": json.dumps([0.5, 0.5, 1, 2]),
+    }
+    with (
+        stack_urls(kind) as urls,
+        make_stack(kind, tmp_path_factory.mktemp(kind), urls, **settings).running() as stack,
+    ):
         stack.add_user(ANN)
         stack.add_user(BEN)
         yield stack
-    finally:
-        stack.stop()

@@ -5,9 +5,9 @@ import shutil
 import subprocess
 
 import pytest
-from tests.support.brokers import install_packages
 
 from tests.support import postfix
+from tests.support.brokers import install
 from tests.support.stack import PASSWORD, STRANGER, make_stack, send, wait_until
 
 ANN = "ann@ours.test"
@@ -19,18 +19,14 @@ def remote():
         yield server
 
 
-@pytest.fixture(scope="module", params=["embedded", "brokered"])
-def stack(request, remote, tmp_path_factory):
+@pytest.fixture(scope="module")
+def stack(kind, remote, tmp_path_factory, stack_urls):
     """A stack whose world is a Postfix."""
-    urls = request.getfixturevalue("broker_urls") if request.param == "brokered" else None
     routes = json.dumps({"*": f"127.0.0.1:{remote.port}"})
-    stack = make_stack(request.param, tmp_path_factory.mktemp("other"), urls, routes=routes)
-    try:
-        stack.start()
+    folder = tmp_path_factory.mktemp("other")
+    with stack_urls(kind) as urls, make_stack(kind, folder, urls, routes=routes).running() as stack:
         stack.add_user(ANN)
         yield stack
-    finally:
-        stack.stop()
 
 
 def test_a_postfix_takes_what_we_send_octet_for_octet(stack, remote):
@@ -59,7 +55,7 @@ def test_what_postfix_refuses_comes_back_as_a_report(stack):
 
 def swaks(stack, listener: str, *options: str) -> subprocess.CompletedProcess:
     if not shutil.which("swaks"):
-        install_packages("swaks", "libnet-ssleay-perl", "libio-socket-ssl-perl")
+        install("swaks", "libnet-ssleay-perl", "libio-socket-ssl-perl")
     server = f"127.0.0.1:{stack.ports[listener]}"
     command = ["swaks", "--server", server, "--to", "swaks@remote.test", "--from", ANN, *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -84,7 +80,7 @@ def test_swaks_without_a_login_is_refused(stack):
 @pytest.mark.parametrize(("listener", "scheme"), [("submission", "smtp"), ("submissions", "smtps")])
 def test_curl_logs_in_and_sends(stack, tmp_path, listener, scheme):
     if not shutil.which("curl"):
-        install_packages("curl")
+        install("curl")
     letter = tmp_path / "letter"
     letter.write_bytes(b"From: ann@ours.test\r\nSubject: by curl\r\n\r\nhi\r\n")
     url = f"{scheme}://127.0.0.1:{stack.ports[listener]}/client.test"
