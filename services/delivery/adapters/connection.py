@@ -12,7 +12,7 @@ from services.delivery.core.smtp_client import Phase, SmtpClient
 TIMED_OUT = Reply(451, "4.4.2", "The server did not answer in time")
 
 _PAUSES = frozenset({Phase.IDLE, Phase.HANDSHAKE, Phase.CONTENT, Phase.CLOSED})
-_ERRORS = (OSError, ssl.SSLError, EOFError)
+_HANDSHAKE_ERRORS = (OSError, EOFError, ValueError)  # ValueError: a name that SNI cannot hold
 
 
 class CannotConnectError(Exception):
@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
         try:
             async with asyncio.timeout(connect_timeout):
                 await self._loop.create_connection(lambda: self, self.host.address, self.host.port)
-        except (OSError, TimeoutError) as error:
+        except (OSError, UnicodeError) as error:
             raise CannotConnectError(str(error)) from error
         try:
             await self._until_pause()
@@ -162,10 +162,10 @@ class Connection(asyncio.Protocol):
                 self._transport,
                 self,
                 tls,
-                server_hostname=self.host.name.strip("[]"),
+                server_hostname=None if self.host.name.startswith("[") else self.host.name,
                 ssl_handshake_timeout=timeout,
             )
-        except _ERRORS as error:
+        except _HANDSHAKE_ERRORS as error:
             raise TlsBrokenError(str(error)) from error
         if transport is None:
             raise TlsBrokenError("the connection was lost")

@@ -29,8 +29,8 @@ def order(
 ) -> tuple[str, ...] | Reply:
     """Return the names to try in turn, those of equal preference shuffled.
 
-    A domain that names none is its own. Where we are named ourselves, only more preferred hosts may get it from us,
-    or mail would run in circles (RFC 5321 §5.1).
+    A domain that names none is its own. Where we are named ourselves, only more
+    preferred hosts may get it from us, or mail would run in circles (RFC 5321 §5.1).
     """
     if not exchangers:
         return (domain,)
