@@ -38,7 +38,8 @@ async def furnish(
     async with database.reading() as db:
         if await domains.every(db):
             return
-    chosen = password.get_secret_value() if password else secrets.token_urlsafe(12)
+    given = password.get_secret_value() if password else ""
+    chosen = given or secrets.token_urlsafe(12)
     stored = await passwords.hash(chosen)
     try:
         async with database.writing() as db:
@@ -46,7 +47,7 @@ async def furnish(
     except TakenError:
         return
     _log.info("made at first start", domain=domain, administrator=ADMIN, lan=list(lan))
-    if password is None:
+    if not given:
         sys.stdout.write(f"Administrator {ADMIN!r} of {domain}, password: {chosen}\n")
         sys.stdout.flush()
 

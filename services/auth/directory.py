@@ -18,7 +18,6 @@ V = TypeVar("V")
 
 MAX_AGE = 5.0  # seconds
 MOST_KEPT = 50_000
-_ALL = "all"
 
 
 class Shelf(Generic[K, V]):
@@ -68,19 +67,21 @@ class Directory:
 
     def __init__(self, records: Records, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._records = records
-        self._policies = Shelf[str, Policies](self._read_policies, monotonic)
+        self._monotonic = monotonic
         self._entries = Shelf[Key, Entry](records.entries, monotonic)
         self._users = Shelf[str, User](records.users, monotonic)
-        self._reading = asyncio.Lock()
+        self._policies: tuple[float, Policies] | None = None
+        self._reading: asyncio.Task[Policies] | None = None
         self.trouble = ""
 
     async def policies(self) -> Policies:
-        """Return the server-wide settings."""
-        async with self._reading:  # a crowd that finds them too old reads them once
-            found = (await self._policies.get((_ALL,)))[_ALL]
-        if found is None:
-            raise DirectoryUnavailableError("there are no settings")
-        return found
+        """Return the server-wide settings. A crowd that finds them too old reads them once."""
+        if self._policies and self._monotonic() - self._policies[0] < MAX_AGE:
+            return self._policies[1]
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_policies())
+            self._reading.add_done_callback(_look_at)
+        return await asyncio.shield(self._reading)
 
     async def entries(self, keys: Collection[Key]) -> Mapping[Key, Entry | None]:
         """Return the entries that stand under ``keys``."""
@@ -91,9 +92,10 @@ class Directory:
         return await self._users.get(logins) if logins else {}
 
     def drop(self) -> None:
-        """Forget everything: something has changed."""
-        for shelf in (self._policies, self._entries, self._users):
-            shelf.drop()
+        """Forget everything, also what is being read right now: something has changed."""
+        self._policies = self._reading = None
+        self._entries.drop()
+        self._users.drop()
 
     async def check(self) -> None:
         """Find out whether the records can be read; `trouble` says why not."""
@@ -104,5 +106,19 @@ class Directory:
         else:
             self.trouble = ""
 
-    async def _read_policies(self, _: Collection[str]) -> Mapping[str, Policies]:
-        return {_ALL: await self._records.policies()}
+    async def _read_policies(self) -> Policies:
+        now = self._monotonic()
+        try:
+            policies = await self._records.policies()
+            if self._reading is asyncio.current_task():
+                self._policies = (now, policies)
+            return policies
+        finally:
+            if self._reading is asyncio.current_task():
+                self._reading = None
+
+
+def _look_at(task: asyncio.Task[Policies]) -> None:
+    """Take note of how a reading ended, even if all who asked have gone."""
+    if not task.cancelled():
+        task.exception()

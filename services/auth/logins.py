@@ -88,6 +88,8 @@ class Logins:
 
     async def find(self, name: str) -> User | None:
         """Return the user with this login name, or whose address it is."""
+        if not name.isprintable():
+            return None  # no such name was ever given out, and not every database takes it
         login = name.casefold()
         user = (await self._directory.users((login,)))[login]
         if user is None and (owner := await self._owner(name)):

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.routing import Mount, Router
 
 from services.auth.desk import Desk
 from services.auth.edge import aliases, domains, explaining, listeners, networks, users
 from services.auth.edge.credentials import Administrator
 from services.auth.edge.internal import internal_routes
-from services.auth.edge.problems import tell_problems
+from services.auth.edge.problems import refuse_nul, tell_problems
 
 DESCRIPTION = """Domains, users, aliases, networks and listeners of a Postroom server.
 
@@ -35,6 +35,7 @@ def rest_api(desk: Desk) -> FastAPI:
         description=DESCRIPTION,
         version="1",
         openapi_url=None,
+        dependencies=[Depends(refuse_nul)],
     )
     app.state.desk = desk
     tell_problems(app)

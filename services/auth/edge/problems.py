@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 
 from services.auth.ports import DirectoryUnavailableError, PasswordsBusyError, TakenError
 
+_NUL = "%00"
 _PLACES = {"body", "query", "path", "header"}
 
 
@@ -38,6 +39,12 @@ def conflict(detail: str, field: str = "") -> ProblemError:
 def invalid(field: str, detail: str) -> ProblemError:
     """Return the problem that the value of ``field`` will not do."""
     return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, field)
+
+
+async def refuse_nul(request: Request) -> None:
+    """Refuse an address with a NUL in it: nothing has such a name, and PostgreSQL cannot ask."""
+    if "\0" in request.scope["path"] or _NUL in request.url.query:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "nothing has such a name")
 
 
 def problem_response(

@@ -21,7 +21,7 @@ from services.auth.ports import TakenError
 router = APIRouter(tags=["users"])
 Name = Annotated[str, Path(description="A login name, or the user's address.")]
 Password = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
-FullName = Annotated[str, Field(max_length=255)]
+FullName = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
 SendAs = Annotated[
     tuple[Pattern, ...],
     Field(description="Patterns of further sender addresses that the user may use."),
@@ -37,7 +37,7 @@ class NewUser(Body):
     login: str = Field(
         default="",
         max_length=254,
-        pattern=r"^[^\s:]*$",
+        pattern=r"^[^\s:\x00-\x1f\x7f]*$",
         description="The login name; the whole address unless given.",
     )
     full_name: FullName = ""

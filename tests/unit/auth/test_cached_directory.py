@@ -1,0 +1,154 @@
+"""What is kept in memory is never too old, and never survives a change."""
+
+import asyncio
+
+import pytest
+
+from kernel.model.address import Address
+from services.auth.core.directory import SHARED, Domain, Entry, User
+from services.auth.core.lan import Networks
+from services.auth.core.listener import DEFAULTS
+from services.auth.core.policies import Policies
+from services.auth.directory import MAX_AGE, Directory
+from services.auth.ports import DirectoryUnavailableError
+from tests.support.mail import ANN
+
+POLICIES = Policies("mx.ours.test", {"ours.test": Domain("ours.test")}, Networks(), DEFAULTS)
+KEY = (SHARED, "ann")
+
+
+class CountingRecords:
+    """Records in dictionaries; counts how often it is asked."""
+
+    def __init__(self):
+        self.known = {KEY: Entry("ann", ANN)}
+        self.people = {"ann": User("ann", ANN)}
+        self.asked = 0
+        self.failure = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def _answer(self, answer):
+        self.asked += 1
+        await self.gate.wait()
+        if self.failure:
+            raise self.failure
+        return answer
+
+    async def policies(self):
+        return await self._answer(POLICIES)
+
+    async def entries(self, keys):
+        return await self._answer({k: self.known[k] for k in keys if k in self.known})
+
+    async def users(self, logins):
+        return await self._answer({k: self.people[k] for k in logins if k in self.people})
+
+
+class Seconds:
+    """Seconds that the test lets pass."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def records():
+    return CountingRecords()
+
+
+@pytest.fixture
+def seconds():
+    return Seconds()
+
+
+@pytest.fixture
+def directory(records, seconds):
+    return Directory(records, seconds)
+
+
+async def ask_everything(directory):
+    await directory.policies()
+    await directory.entries([KEY, (SHARED, "nobody")])
+    await directory.users(["ann", "nobody"])
+
+
+async def test_what_is_known_is_not_asked_again(directory, records):
+    await ask_everything(directory)
+    await ask_everything(directory)
+
+    assert records.asked == 3
+
+
+async def test_that_somebody_does_not_exist_is_known_too(directory, records):
+    nobody = (SHARED, "nobody")
+
+    assert await directory.entries([nobody]) == {nobody: None}
+    assert await directory.entries([nobody]) == {nobody: None}
+    assert records.asked == 1
+
+
+async def test_nothing_is_trusted_for_too_long(directory, records, seconds):
+    await ask_everything(directory)
+
+    seconds.now += MAX_AGE
+    await ask_everything(directory)
+
+    assert records.asked == 6
+
+
+async def test_nothing_survives_a_change(directory, records):
+    await ask_everything(directory)
+    records.known[KEY] = Entry(targets=(Address("bob", "elsewhere.test"),))
+
+    directory.drop()
+
+    assert (await directory.entries([KEY]))[KEY].targets
+    await directory.policies()
+    await directory.users(["ann"])
+    assert records.asked == 6
+
+
+async def test_what_was_being_read_during_a_change_is_not_kept(directory, records):
+    records.gate.clear()
+    reading = asyncio.gather(ask_everything(directory), directory.entries([KEY]))
+    await asyncio.sleep(0)
+    directory.drop()
+    records.gate.set()
+    await reading
+    asked = records.asked
+
+    await directory.policies()
+
+    assert records.asked == asked + 1
+
+
+async def test_a_crowd_reads_the_settings_once(directory, records):
+    await asyncio.gather(*(directory.policies() for _ in range(50)))
+
+    assert records.asked == 1
+
+
+async def test_without_records_there_is_no_answer_and_it_heals(directory, records, seconds):
+    await ask_everything(directory)
+    records.failure = DirectoryUnavailableError("gone")
+    seconds.now += MAX_AGE
+
+    for question in (directory.policies(), directory.entries([KEY]), directory.users(["ann"])):
+        with pytest.raises(DirectoryUnavailableError):
+            await question
+    await directory.check()
+    assert "gone" in directory.trouble
+
+    records.failure = None
+    await directory.check()
+    assert directory.trouble == ""
+
+
+async def test_an_empty_question_asks_nobody(directory, records):
+    assert await directory.entries([]) == {}
+    assert await directory.users([]) == {}
+    assert records.asked == 0
