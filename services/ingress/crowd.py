@@ -70,7 +70,7 @@ class Crowd:
         self._counts[name, client] += change
         if not self._counts[name, client]:
             del self._counts[name, client]
-        metrics.CONNECTIONS.labels(name).inc(change)
+        metrics.connections(name).inc(change)
 
     def work(self, job: Coroutine[Any, Any, None]) -> None:
         """Do ``job`` to its end, whether or not the guest stays that long."""

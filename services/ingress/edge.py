@@ -127,7 +127,9 @@ class Connection(SMTP):
 
     def leave(self) -> None:
         """Ask the client to go, at once or after its message."""
-        if self._core is not None:
+        if self._is_upgrading:
+            self.abort()  # in the middle of a handshake there are no words
+        elif self._core is not None:
             self._step(self._core.leave)
 
     def check_idle(self, now: float, limit: float) -> None:
@@ -147,7 +149,7 @@ class Connection(SMTP):
     # Doing what the session wants.
 
     def _turn_away(self, reply: Reply) -> None:
-        metrics.TURNED_AWAY.labels(self._entrance.name).inc()
+        metrics.turned_away(self._entrance.name).inc()
         self.transport.write(reply.lines())
         self.transport.close()
 
@@ -262,7 +264,7 @@ class Connection(SMTP):
             self._upload = None
 
     def _refused(self, effect: effects.Refused) -> None:
-        metrics.REFUSED_RECIPIENTS.labels(self._entrance.name).inc()
+        metrics.refused_recipients(self._entrance.name).inc()
         maillog.note(
             "refused",
             effect.mail,
@@ -271,6 +273,17 @@ class Connection(SMTP):
             sender=str(effect.sender or "<>"),
             recipient=str(effect.recipient),
             rule=effect.rule,
+            reply=str(effect.reply),
+        )
+
+    def _rejected(self, effect: effects.Rejected) -> None:
+        metrics.messages(self._entrance.name, "refused").inc()
+        maillog.note(
+            "rejected",
+            effect.mail,
+            listener=self._entrance.name,
+            client=self._client,
+            sender=str(effect.sender or "<>"),
             reply=str(effect.reply),
         )
 
@@ -318,4 +331,5 @@ class Connection(SMTP):
         effects.Seal: _seal,
         effects.Spill: _spill,
         effects.Refused: _refused,
+        effects.Rejected: _rejected,
     }

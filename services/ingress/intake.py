@@ -85,7 +85,7 @@ def _traced(offer: Offer, envelope: Envelope) -> MailTraced:
 
 
 def _note_accepted(offer: Offer, envelope: Envelope) -> None:
-    metrics.MESSAGES.labels(offer.listener, "accepted").inc()
+    metrics.messages(offer.listener, "accepted").inc()
     maillog.note(
         "accepted",
         envelope.id,
@@ -102,7 +102,7 @@ def _note_accepted(offer: Offer, envelope: Envelope) -> None:
 
 
 def _deferred(offer: Offer, error: Exception) -> Reply:
-    metrics.MESSAGES.labels(offer.listener, "deferred").inc()
+    metrics.messages(offer.listener, "deferred").inc()
     maillog.note("not taken", offer.id, client=offer.client, why=repr(error))
     return replies.TRY_LATER
 

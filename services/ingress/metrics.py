@@ -1,16 +1,24 @@
-"""What ingress counts."""
+"""What ingress counts, for each listener."""
+
+from functools import cache
 
 from prometheus_client import Counter, Gauge
 
-CONNECTIONS = Gauge("postroom_ingress_connections", "Clients that are connected.", ["listener"])
-TURNED_AWAY = Counter(
+_CONNECTIONS = Gauge("postroom_ingress_connections", "Clients that are connected.", ["listener"])
+_TURNED_AWAY = Counter(
     "postroom_ingress_turned_away_total", "Connections refused with 421.", ["listener"]
 )
-MESSAGES = Counter(
+_MESSAGES = Counter(
     "postroom_ingress_messages_total",
-    "Messages that came in full, by outcome: accepted, deferred.",
+    "Messages that came in full, by outcome: accepted, deferred, refused.",
     ["listener", "outcome"],
 )
-REFUSED_RECIPIENTS = Counter(
+_REFUSED_RECIPIENTS = Counter(
     "postroom_ingress_refused_recipients_total", "Recipients that were refused.", ["listener"]
 )
+
+# To look a child up costs more than to count: each is looked up once.
+connections = cache(_CONNECTIONS.labels)
+turned_away = cache(_TURNED_AWAY.labels)
+messages = cache(_MESSAGES.labels)
+refused_recipients = cache(_REFUSED_RECIPIENTS.labels)

@@ -304,6 +304,27 @@ async def test_a_big_mail_that_turns_bad_leaves_nothing(house):
     assert house.platform.blobs.blobs == {}
 
 
+async def test_a_refused_message_is_in_the_mail_log(house):
+    client = await house.connect()
+    with capture_logs() as logs:
+        client.send(TO_DATA + b"bare\nline\r\n.\r\n")
+        assert await client.replies(6) == [*CODES_TO_DATA, "554"]
+
+    [line] = logs
+    assert line["event"] == "rejected"
+    assert line["reply"].startswith("554 5.6.0")
+
+
+async def test_who_is_in_the_middle_of_a_handshake_does_not_hold_up_the_end(tmp_path):
+    async with open_house(tmp_path) as house:
+        client = await house.connect()
+        await client.reply()
+        await client.ask("STARTTLS")
+        started = asyncio.get_running_loop().time()
+
+    assert asyncio.get_running_loop().time() - started < 1.5
+
+
 async def test_a_full_store_is_temporary_and_the_session_goes_on(tmp_path):
     async with open_house(tmp_path, platform={"blobs": FullBlobs()}) as house:
         client = await house.connect()

@@ -39,8 +39,8 @@ class ContentReader:
     def _clean(self, octets: bytes) -> bytes:
         if not octets:
             return octets
-        line_ends = octets.count(_CRLF)
-        if octets.count(b"\r") != line_ends or octets.count(b"\n") != line_ends:
+        unpaired = octets.replace(_CRLF, b"")
+        if b"\r" in unpaired or b"\n" in unpaired:
             self.bare_line_end = True
         clean = octets.replace(b"\r\n.", _CRLF)
         if self._fresh:

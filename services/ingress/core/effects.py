@@ -118,4 +118,15 @@ class Refused:
     rule: str
 
 
-Effect = Say | Close | Decide | Login | StartTls | Take | Open | Pour | Seal | Spill | Refused
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A message was refused for what it holds: for the log."""
+
+    mail: MailId
+    sender: Address | None
+    reply: Reply
+
+
+Effect = (
+    Say | Close | Decide | Login | StartTls | Take | Open | Pour | Seal | Spill | Refused | Rejected
+)

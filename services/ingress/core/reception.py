@@ -11,7 +11,7 @@ from kernel.model.reply import Reply
 from services.ingress.core import replies
 from services.ingress.core.admission import judge_head, judge_size
 from services.ingress.core.content import ContentReader
-from services.ingress.core.effects import Effect, Offer, Open, Pour, Seal, Spill, Take
+from services.ingress.core.effects import Effect, Offer, Open, Pour, Rejected, Seal, Spill, Take
 
 ROOM_FOR_TRACE = 2_048
 """Kept free for our own header fields, so that a content stays inline with them."""
@@ -74,7 +74,9 @@ class Reception:
         if self._is_open:
             return [Seal()]
         content = self._take_gathered()
-        return [] if self._refusal is not None else [Take(self._offer, content)]
+        if self._refusal is not None:
+            return [Rejected(self._offer.id, self._offer.sender, self._refusal)]
+        return [Take(self._offer, content)]
 
     def _take_gathered(self) -> bytes:
         """Return what was gathered, judged for what only its header shows."""
