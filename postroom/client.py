@@ -1,5 +1,6 @@
 """The REST API of auth and ledger, as the command uses it (docs: each service's `/docs`)."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import quote
@@ -126,4 +127,6 @@ def _explanation(problem: Item) -> str:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
+        return os.strerror(error.os_error.errno)
     return str(error) or type(error).__name__
