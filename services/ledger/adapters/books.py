@@ -9,11 +9,12 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kernel.model.envelope import BlobId, MailId
+from kernel.model.envelope import BlobId, MailId, new_mail_id
 from kernel.model.reply import Reply, printable
 from services.ledger.adapters.bulk import Bulk, Row
 from services.ledger.adapters.database import Database
 from services.ledger.adapters.tables import (
+    has_blob,
     is_open,
     mails,
     recipients,
@@ -79,7 +80,7 @@ class SqlBooks:
         """Return blobs of mails that ended before then, and of which nothing waits."""
         query = (
             sa.select(mails.c.id, mails.c.blob)
-            .where(mails.c.blob != "", mails.c.ended_at < to_micros(ended_before))
+            .where(has_blob, mails.c.ended_at < to_micros(ended_before))
             .where(~sa.exists().where(recipients.c.mail == mails.c.id, is_open))
             .where(~sa.exists().where(waiting.c.mail == mails.c.id, still_waits))
             .limit(limit)
@@ -106,11 +107,14 @@ class SqlBooks:
             return some - over | set((await connection.execute(waits)).scalars())
 
     async def forget(self, ended_before: datetime, limit: int) -> int:
-        """Drop what is known of mails that ended before then, oldest first."""
+        """Drop what is known of mails that ended before then, oldest first.
+
+        Their ids sort by age, so only mails that are old enough are looked at.
+        """
+        youngest = new_mail_id(ended_before, bytes)
         old = (
             sa.select(mails.c.id)
-            .where(mails.c.ended_at < to_micros(ended_before), mails.c.blob == "")
-            .where(mails.c.accepted_at < to_micros(ended_before))
+            .where(mails.c.id < youngest, mails.c.ended_at < to_micros(ended_before), ~has_blob)
             .order_by(mails.c.id)
             .limit(limit)
         )
