@@ -15,9 +15,8 @@ from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 import structlog
 from aiosmtpd.smtp import SMTP
 
-from kernel import maillog
 from kernel.model.reply import Reply
-from services.ingress import metrics
+from services.ingress import journal, metrics
 from services.ingress.core import effects, replies
 from services.ingress.core.doorway import Doorway
 from services.ingress.core.session import Session
@@ -264,28 +263,10 @@ class Connection(SMTP):
             self._upload = None
 
     def _refused(self, effect: effects.Refused) -> None:
-        metrics.refused_recipients(self._entrance.name).inc()
-        maillog.note(
-            "refused",
-            effect.mail,
-            listener=self._entrance.name,
-            client=self._client,
-            sender=str(effect.sender or "<>"),
-            recipient=str(effect.recipient),
-            rule=effect.rule,
-            reply=str(effect.reply),
-        )
+        journal.refused(self._entrance.name, self._client, effect)
 
     def _rejected(self, effect: effects.Rejected) -> None:
-        metrics.messages(self._entrance.name, "refused").inc()
-        maillog.note(
-            "rejected",
-            effect.mail,
-            listener=self._entrance.name,
-            client=self._client,
-            sender=str(effect.sender or "<>"),
-            reply=str(effect.reply),
-        )
+        journal.rejected(self._entrance.name, self._client, effect)
 
     def _start_tls(self, _: effects.StartTls) -> None:
         """Stop reading at once: what comes from now on is TLS, and not for us to read."""

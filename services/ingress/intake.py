@@ -4,14 +4,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from kernel import maillog
 from kernel.blobs.port import BlobsUnavailableError
 from kernel.bus.port import BusUnavailableError
 from kernel.model.envelope import Blob, Content, Envelope
 from kernel.model.events import MailAccepted, MailTraced, Stage, Summary, Trace
 from kernel.model.reply import Reply
 from kernel.platform import Platform
-from services.ingress import metrics
+from services.ingress import journal
 from services.ingress.core import replies
 from services.ingress.core.effects import Offer
 from services.ingress.core.trace import fields_before
@@ -36,7 +35,8 @@ class Intake:
         try:
             blob = await self.platform.blobs.put(offer.id, _chain(fields + head, rest))
         except BlobsUnavailableError as error:
-            return _deferred(offer, error)
+            journal.deferred(offer, error)
+            return replies.TRY_LATER
         return await self._publish(offer, blob, now)
 
     def _fields(self, offer: Offer, head: bytes, now: datetime) -> bytes:
@@ -48,8 +48,9 @@ class Intake:
         try:
             await self.platform.bus.publish(MailAccepted(envelope), _traced(offer, envelope))
         except BusUnavailableError as error:
-            return _deferred(offer, error)
-        _note_accepted(offer, envelope)
+            journal.deferred(offer, error)
+            return replies.TRY_LATER
+        journal.accepted(offer, envelope)
         return Reply(250, "2.0.0", f"OK queued as {offer.id}")
 
 
@@ -82,29 +83,6 @@ def _traced(offer: Offer, envelope: Envelope) -> MailTraced:
         for recipient, rule in zip(offer.recipients, offer.rules, strict=True)
     )
     return MailTraced(envelope.id, envelope.received_at, envelope.id, traces, summary)
-
-
-def _note_accepted(offer: Offer, envelope: Envelope) -> None:
-    metrics.messages(offer.listener, "accepted").inc()
-    maillog.note(
-        "accepted",
-        envelope.id,
-        listener=offer.listener,
-        client=offer.client,
-        helo=offer.helo,
-        protocol=offer.protocol,
-        submitter=offer.submitter,
-        sender=str(offer.sender or "<>"),
-        recipients=[str(recipient.address) for recipient in offer.recipients],
-        rules=list(offer.rules),
-        size=envelope.size,
-    )
-
-
-def _deferred(offer: Offer, error: Exception) -> Reply:
-    metrics.messages(offer.listener, "deferred").inc()
-    maillog.note("not taken", offer.id, client=offer.client, why=repr(error))
-    return replies.TRY_LATER
 
 
 async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
