@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 
-from kernel.model.address import BadAddressError, parse_domain
+from kernel.model.address import Address, BadAddressError, parse_domain
 from kernel.model.questions import RelayQuestion
 from services.auth.core.directory import (
     Domains,
@@ -22,7 +22,7 @@ from services.auth.core.directory import (
 from services.auth.core.lan import Client, Networks, parse_client
 from services.auth.core.listener import ANY, LAN, ListenerSettings
 from services.auth.core.patterns import matches_any
-from services.auth.core.relay import Facts
+from services.auth.core.relay import NOBODY, Facts, Standing
 
 
 class Subject(StrEnum):
@@ -71,6 +71,33 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class _People:
+    """The users whom a question is about, and how they stand to its sender."""
+
+    users: Mapping[str, User | None]
+    sender: Address | None
+    domains: Domains
+    entries: Entries
+
+    def standing(self, login: str) -> Standing:
+        """Return how a user stands; one who is gone or disabled is nobody."""
+        user = self.users.get(login)
+        if user is None or user.disabled:
+            return NOBODY
+        return Standing(
+            user.login, user.may_relay, owns(user, self.sender, self.domains, self.entries)
+        )
+
+    def best(self, logins: Iterable[str]) -> Standing:
+        """Return the user who may send as this sender, else any who is somebody.
+
+        Several people may collect their mail from behind one address.
+        """
+        known = [standing for standing in map(self.standing, logins) if standing]
+        return next((s for s in known if s.owns_sender), known[0] if known else NOBODY)
+
+
+@dataclass(frozen=True, slots=True)
 class Policies:
     """A snapshot of the server-wide settings. ``hostname`` is our name in SMTP."""
 
@@ -109,49 +136,28 @@ class Policies:
         client = parse_client(question.client)
         in_lan = client in self.lan
         domain = self.domains.get(question.recipient.domain)
-        user = _active(users.get(question.login)) if question.login else None
-        holder, covers = self._grant_holder(question, client, entries, users, now)
+        sender, recipient = question.sender, question.recipient
+        people = _People(users, sender, self.domains, entries)
         return Facts(
             listener=listener,
-            place=resolve(question.recipient, self.domains, entries).place,
+            place=resolve(recipient, self.domains, entries).place,
             undelivered=domain.undelivered if domain else Undelivered.REFUSE,
             admitted=_admits(listener.access, client, in_lan=in_lan),
             blacklisted=self.black.names(client, question),
             whitelisted=self.white.names(client, question),
             in_lan=in_lan,
-            sender_is_local=question.sender is not None and question.sender.domain in self.domains,
+            sender_is_local=sender is not None and sender.domain in self.domains,
             helo_is_spoofed=self._is_our_name(question.helo) and not _is_this_machine(client),
-            always_relay_sender=matches_any(listener.always_relay_senders, question.sender),
-            always_relay_recipient=matches_any(
-                listener.always_relay_recipients, question.recipient
-            ),
-            login=user.login if user else "",
-            login_may_relay=user is not None and user.may_relay,
-            login_owns_sender=user is not None
-            and owns(user, question.sender, self.domains, entries),
-            grant=holder.login if holder else "",
-            grant_may_relay=holder is not None and holder.may_relay,
-            grant_owns_sender=covers,
+            always_relay_sender=matches_any(listener.always_relay_senders, sender),
+            always_relay_recipient=matches_any(listener.always_relay_recipients, recipient),
+            user=people.standing(question.login) if question.login else NOBODY,
+            grant=people.best(self._fresh_grants(client, now)),
         )
 
-    def _grant_holder(
-        self,
-        question: RelayQuestion,
-        client: Client | None,
-        entries: Entries,
-        users: Mapping[str, User | None],
-        now: datetime,
-    ) -> tuple[User | None, bool]:
-        """Return whose grant to use, and whether it covers the sender: one that does comes first.
-
-        Several people may collect their mail from behind one address.
-        """
-        fresh = [g.login for g in self.grants.get(client, ()) if client and g.until > now]
-        holders = [user for user in map(_active, map(users.get, fresh)) if user]
-        for user in holders:
-            if owns(user, question.sender, self.domains, entries):
-                return user, True
-        return (holders[0], False) if holders else (None, False)
+    def _fresh_grants(self, client: Client | None, now: datetime) -> tuple[str, ...]:
+        if client is None or client not in self.grants:
+            return ()
+        return tuple(grant.login for grant in self.grants[client] if grant.until > now)
 
     def _is_our_name(self, helo: str) -> bool:
         try:
@@ -179,7 +185,3 @@ def _networks(access: tuple[str, ...]) -> Networks:
 def _is_this_machine(client: Client | None) -> bool:
     """Whether it is no lie when the client says our name."""
     return client is not None and client.is_loopback
-
-
-def _active(user: User | None) -> User | None:
-    return user if user is not None and not user.disabled else None

@@ -22,12 +22,26 @@ TRY_LATER = Reply(451, "4.3.0", "Try again later")
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """A user of ours, and what this one may do with the mail at hand."""
+
+    login: str = ""
+    may_relay: bool = False
+    owns_sender: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.login)
+
+
+NOBODY = Standing()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the rules look at.
 
-    ``login`` is who has logged in, ``grant`` whose fresh grant covers the client's
-    address (a listener may ignore grants); each comes with that user's ``may_relay``
-    and whether MAIL FROM is one of that user's addresses.
+    ``user`` is who has logged in, ``grant`` whose fresh grant covers the client's
+    address (a listener may ignore grants).
     """
 
     listener: ListenerSettings
@@ -41,22 +55,18 @@ class Facts:
     helo_is_spoofed: bool = False
     always_relay_sender: bool = False
     always_relay_recipient: bool = False
-    login: str = ""
-    login_may_relay: bool = False
-    login_owns_sender: bool = False
-    grant: str = ""
-    grant_may_relay: bool = False
-    grant_owns_sender: bool = False
+    user: Standing = NOBODY
+    grant: Standing = NOBODY
 
     @property
     def granted(self) -> bool:
         """Whether a grant counts here. It covers only mail that its user may send."""
-        return bool(self.listener.collection_grants and self.grant and self.grant_owns_sender)
+        return self.listener.collection_grants and self.grant.owns_sender
 
     @property
     def is_stranger(self) -> bool:
         """Whether nothing tells who the client is."""
-        return not (self.in_lan or self.login or self.granted)
+        return not (self.in_lan or self.user or self.granted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +87,22 @@ def decide(facts: Facts) -> Decision:
         decision = rule(facts)
         if decision is not None:
             return decision
-    return Decision(RELAY_DENIED, "relay-denied", facts.login)
+    return Decision(RELAY_DENIED, "relay-denied", facts.user.login)
 
 
 def explain(facts: Facts) -> tuple[tuple[str, Decision | None], ...]:
     """Return what every rule says by itself, in order."""
     verdicts = tuple((name, rule(facts)) for name, rule in RULES)
-    return (*verdicts, ("relay-denied", Decision(RELAY_DENIED, "relay-denied", facts.login)))
+    return (*verdicts, ("relay-denied", Decision(RELAY_DENIED, "relay-denied", facts.user.login)))
 
 
 def _no_access(facts: Facts) -> Decision | None:
-    return None if facts.admitted else Decision(NOT_ACCEPTED, "no-access", facts.login)
+    return None if facts.admitted else Decision(NOT_ACCEPTED, "no-access", facts.user.login)
 
 
 def _blocked_address(facts: Facts) -> Decision | None:
     if facts.blacklisted and not facts.whitelisted:
-        return Decision(NOT_ACCEPTED, "blocked-address", facts.login)
+        return Decision(NOT_ACCEPTED, "blocked-address", facts.user.login)
     return None
 
 
@@ -114,14 +124,14 @@ def _local_helo_spoof(facts: Facts) -> Decision | None:
 
 
 def _auth_required(facts: Facts) -> Decision | None:
-    if facts.listener.require_auth is RequireAuth.ALWAYS and not facts.login:
+    if facts.listener.require_auth is RequireAuth.ALWAYS and not facts.user:
         return Decision(AUTH_REQUIRED, "auth-required")
     return None
 
 
 def _not_your_address(facts: Facts) -> Decision | None:
-    if facts.listener.own_addresses_only and facts.login and not facts.login_owns_sender:
-        return Decision(NOT_YOUR_ADDRESS, "not-your-address", facts.login)
+    if facts.listener.own_addresses_only and facts.user and not facts.user.owns_sender:
+        return Decision(NOT_YOUR_ADDRESS, "not-your-address", facts.user.login)
     return None
 
 
@@ -129,24 +139,24 @@ def _local(facts: Facts) -> Decision | None:
     if facts.place is Place.REMOTE:
         return None
     if facts.place is Place.UNKNOWN and facts.undelivered is not Undelivered.REPORT:
-        return Decision(NO_SUCH_USER, "no-such-user", facts.login)
-    return Decision(ACCEPTED, "local", facts.login)
+        return Decision(NO_SUCH_USER, "no-such-user", facts.user.login)
+    return Decision(ACCEPTED, "local", facts.user.login)
 
 
 def _always_relay_recipient(facts: Facts) -> Decision | None:
-    return _relay_if(facts.always_relay_recipient, "always-relay-recipient", facts.login)
+    return _relay_if(facts.always_relay_recipient, "always-relay-recipient", facts.user.login)
 
 
 def _always_relay_sender(facts: Facts) -> Decision | None:
-    return _relay_if(facts.always_relay_sender, "always-relay-sender", facts.login)
+    return _relay_if(facts.always_relay_sender, "always-relay-sender", facts.user.login)
 
 
 def _authenticated(facts: Facts) -> Decision | None:
-    if not facts.login:
+    if not facts.user:
         return None
-    if facts.login_may_relay:
-        return Decision(ACCEPTED, "authenticated", facts.login)
-    return Decision(RELAY_DENIED, "no-relay-privilege", facts.login)
+    if facts.user.may_relay:
+        return Decision(ACCEPTED, "authenticated", facts.user.login)
+    return Decision(RELAY_DENIED, "no-relay-privilege", facts.user.login)
 
 
 def _collection_grant(facts: Facts) -> Decision | None:
@@ -155,10 +165,10 @@ def _collection_grant(facts: Facts) -> Decision | None:
     On the LAN no grant is needed, so one that does not cover this sender is no
     reason to refuse.
     """
-    if not (facts.listener.collection_grants and facts.grant and facts.grant_may_relay):
+    if not (facts.listener.collection_grants and facts.grant.may_relay):
         return None
-    if facts.grant_owns_sender:
-        return Decision(ACCEPTED, "collection-grant", facts.grant)
+    if facts.grant.owns_sender:
+        return Decision(ACCEPTED, "collection-grant", facts.grant.login)
     return None if facts.in_lan else Decision(NOT_YOUR_ADDRESS, "not-your-address")
 
 

@@ -1,6 +1,6 @@
 """``/v1/explain``: the relay decision, taken for show, with the facts and every rule's word."""
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from kernel.model.questions import RelayQuestion
 from services.auth.core.lan import parse_client
-from services.auth.core.relay import Decision, Facts, decide, explain
+from services.auth.core.relay import Decision, Facts, Standing, decide, explain
 from services.auth.edge.credentials import Administrator, AtDesk
 from services.auth.edge.fields import Body, Item, MailAddress
 from services.auth.edge.problems import invalid
@@ -91,8 +91,15 @@ async def _facts(desk: AtDesk, question: ExplainQuestion) -> Facts:
 
 
 def _shown(facts: Facts) -> dict[str, bool | str]:
-    values = {field.name: getattr(facts, field.name) for field in fields(facts)}
-    return {name: value for name, value in values.items() if name != "listener"}
+    """Return the facts by name; those about a user stand as ``user_login`` and so on."""
+    shown: dict[str, bool | str] = {}
+    for field in fields(facts):
+        value = getattr(facts, field.name)
+        if isinstance(value, Standing):
+            shown |= {f"{field.name}_{name}": said for name, said in asdict(value).items()}
+        elif field.name != "listener":
+            shown[field.name] = value
+    return shown
 
 
 def _said(decision: Decision | None) -> str:

@@ -11,6 +11,7 @@ from services.auth.core.directory import SHARED, Domain, Entry, Undelivered, Use
 from services.auth.core.lan import Networks, parse_client
 from services.auth.core.listener import DEFAULTS
 from services.auth.core.policies import AddressList, Grant, Policies
+from services.auth.core.relay import NOBODY, Standing
 from tests.support.mail import ANN, BOB, EVE, NOON
 
 STRANGER = "203.0.113.9"
@@ -53,13 +54,13 @@ def test_the_lan_is_recognised():
 def test_a_login_brings_its_users_rights():
     seen = facts(login="ann", sender=ANN)
 
-    assert (seen.login, seen.login_may_relay, seen.login_owns_sender) == ("ann", True, True)
-    assert not facts(login="ann", sender=EVE).login_owns_sender
+    assert seen.user == Standing("ann", may_relay=True, owns_sender=True)
+    assert not facts(login="ann", sender=EVE).user.owns_sender
 
 
 @pytest.mark.parametrize("login", ["off", "ghost"])
 def test_a_user_who_is_disabled_or_gone_is_not_logged_in_any_more(login):
-    assert facts(login=login).login == ""
+    assert facts(login=login).user == NOBODY
 
 
 @pytest.mark.parametrize(
@@ -136,16 +137,16 @@ def test_a_fresh_grant_brings_its_users_rights():
 
     seen = facts(policies, sender=ANN)
 
-    assert (seen.grant, seen.grant_may_relay, seen.grant_owns_sender) == ("ann", True, True)
-    assert not facts(policies, sender=EVE).grant_owns_sender
-    assert facts(policies, client="198.51.100.1").grant == ""
+    assert seen.grant == Standing("ann", may_relay=True, owns_sender=True)
+    assert not facts(policies, sender=EVE).grant.owns_sender
+    assert facts(policies, client="198.51.100.1").grant == NOBODY
 
 
 @pytest.mark.parametrize(
     "grant", [Grant("ann", NOON), Grant("off", NOON + timedelta(hours=1))], ids=["old", "disabled"]
 )
 def test_a_grant_ends_with_its_time_or_its_user(grant):
-    assert facts(with_grants(grant), sender=ANN).grant == ""
+    assert facts(with_grants(grant), sender=ANN).grant == NOBODY
 
 
 def test_behind_one_address_the_grant_of_the_sender_counts():
@@ -155,4 +156,4 @@ def test_behind_one_address_the_grant_of_the_sender_counts():
     question = RelayQuestion("mx", STRANGER, "client.test", ANN, BOB)
 
     assert policies.logins(question) == ("eve", "ann")
-    assert policies.facts(question, ENTRIES, users, NOON).grant == "ann"
+    assert policies.facts(question, ENTRIES, users, NOON).grant.login == "ann"

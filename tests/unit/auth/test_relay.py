@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kernel.model.questions import Place
 from services.auth.core.directory import Undelivered
 from services.auth.core.listener import DEFAULTS, ListenerSettings, RequireAuth
-from services.auth.core.relay import RULES, Facts, decide, explain
+from services.auth.core.relay import NOBODY, RULES, Facts, Standing, decide, explain
 
 MX = DEFAULTS["mx"]
 SUBMISSION = DEFAULTS["submission"]
@@ -20,11 +20,11 @@ def facts(listener=MX, place=Place.REMOTE, **known):
 
 
 def ann(**known):
-    return {"login": "ann", "login_may_relay": True, "login_owns_sender": True} | known
+    return {"user": Standing(**{"login": "ann", "may_relay": True, "owns_sender": True} | known)}
 
 
 def granted(**known):
-    return {"grant": "ann", "grant_may_relay": True, "grant_owns_sender": True} | known
+    return {"grant": Standing(**{"login": "ann", "may_relay": True, "owns_sender": True} | known)}
 
 
 GRANTING = replace(MX, collection_grants=True)
@@ -44,9 +44,9 @@ LOCAL_ONLY = replace(MX, relay_nonlocal_senders=False)
         (facts(sender_is_local=True, **ann()), "authenticated", 250),
         (facts(helo_is_spoofed=True, place=Place.MAILBOX), "local-helo-spoof", 550),
         (facts(SUBMISSION, place=Place.MAILBOX, in_lan=True), "auth-required", 530),
-        (facts(SUBMISSION, **ann(login_owns_sender=False)), "not-your-address", 553),
+        (facts(SUBMISSION, **ann(owns_sender=False)), "not-your-address", 553),
         (
-            facts(replace(SUBMISSION, own_addresses_only=False), **ann(login_owns_sender=False)),
+            facts(replace(SUBMISSION, own_addresses_only=False), **ann(owns_sender=False)),
             "authenticated",
             250,
         ),
@@ -58,12 +58,12 @@ LOCAL_ONLY = replace(MX, relay_nonlocal_senders=False)
         (facts(always_relay_recipient=True), "always-relay-recipient", 250),
         (facts(always_relay_sender=True), "always-relay-sender", 250),
         (facts(SUBMISSION, **ann()), "authenticated", 250),
-        (facts(SUBMISSION, **ann(login_may_relay=False)), "no-relay-privilege", 550),
-        (facts(in_lan=True, **ann(login_may_relay=False)), "no-relay-privilege", 550),
+        (facts(SUBMISSION, **ann(may_relay=False)), "no-relay-privilege", 550),
+        (facts(in_lan=True, **ann(may_relay=False)), "no-relay-privilege", 550),
         (facts(GRANTING, sender_is_local=True, **granted()), "collection-grant", 250),
-        (facts(GRANTING, **granted(grant_owns_sender=False)), "not-your-address", 553),
-        (facts(GRANTING, in_lan=True, **granted(grant_owns_sender=False)), "lan", 250),
-        (facts(GRANTING, **granted(grant_may_relay=False)), "relay-denied", 550),
+        (facts(GRANTING, **granted(owns_sender=False)), "not-your-address", 553),
+        (facts(GRANTING, in_lan=True, **granted(owns_sender=False)), "lan", 250),
+        (facts(GRANTING, **granted(may_relay=False)), "relay-denied", 550),
         (facts(MX, **granted()), "relay-denied", 550),
         (facts(TO_RELAY, in_lan=True), "auth-required-to-relay", 530),
         (facts(TO_RELAY, place=Place.MAILBOX), "local", 250),
@@ -89,7 +89,7 @@ def test_mail_counts_under_the_login_or_under_the_grant_that_was_used():
 def test_a_grant_keeps_its_user_from_looking_like_a_spoofer_but_nobody_else():
     assert decide(facts(GRANTING, sender_is_local=True, **granted())).rule == "collection-grant"
 
-    someone_else = granted(grant_owns_sender=False)
+    someone_else = granted(owns_sender=False)
     spoof = facts(GRANTING, sender_is_local=True, **someone_else)
     assert decide(spoof).rule == "local-sender-spoof"
 
@@ -136,15 +136,11 @@ anything = st.builds(
             "helo_is_spoofed",
             "always_relay_sender",
             "always_relay_recipient",
-            "login_may_relay",
-            "login_owns_sender",
-            "grant_may_relay",
-            "grant_owns_sender",
         ),
         flags,
     ),
-    login=st.sampled_from(["", "ann"]),
-    grant=st.sampled_from(["", "bob"]),
+    user=st.just(NOBODY) | st.builds(Standing, st.just("ann"), flags, flags),
+    grant=st.just(NOBODY) | st.builds(Standing, st.just("bob"), flags, flags),
 )
 
 
@@ -154,8 +150,8 @@ def test_nobody_relays_without_lan_login_grant_always_relay_or_open_relay(seen):
 
     assert not relayed or (
         seen.in_lan
-        or (seen.login and seen.login_may_relay)
-        or (seen.listener.collection_grants and seen.grant and seen.grant_may_relay)
+        or seen.user.may_relay
+        or (seen.listener.collection_grants and seen.grant.may_relay and seen.grant.owns_sender)
         or seen.always_relay_sender
         or seen.always_relay_recipient
         or seen.listener.relay_outside_lan
@@ -177,4 +173,4 @@ def test_every_decision_is_for_good_or_positive_never_an_empty_promise(seen):
 
 @given(anything)
 def test_mail_never_counts_under_somebody_who_is_not_there(seen):
-    assert decide(seen).submitter in ("", seen.login, seen.grant)
+    assert decide(seen).submitter in ("", seen.user.login, seen.grant.login)
