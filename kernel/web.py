@@ -32,6 +32,7 @@ async def serve_web(app: Application, listen: str) -> AsyncIterator[None]:
         access_log=False,
         lifespan="off",
         server_header=False,
+        proxy_headers=False,  # who asks is who connects: anybody can write a header
         timeout_graceful_shutdown=5,
         timeout_keep_alive=75,
     )
