@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Generic, TypeVar
 
 import structlog
@@ -133,8 +134,7 @@ class Consumer(Generic[W]):
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(lambda _: link.start_over(f"{name} is gone"))
         link.watch(channel, unless=self._closing.is_set)
-        alone = prefetch == 1
-        await queue.consume(lambda message: self._arrived(message, alone=alone))
+        await queue.consume(partial(self._arrived, alone=prefetch == 1))
         return channel
 
     async def _arrived(self, message: AbstractIncomingMessage, *, alone: bool) -> None:

@@ -83,14 +83,20 @@ class Desk:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[AbstractChannel]:
+        """Yield our channel; whoever leaves it in the middle of a question leaves it broken."""
         try:
             async with self._lock, asyncio.timeout(PUBLISH_TIMEOUT):
-                connection = (await self._publisher.session()).connection
-                if self._channel is None or self._channel.is_closed:
-                    self._channel = await connection.channel(publisher_confirms=False)
-                yield self._channel
+                channel, self._channel = await self._channel_or_new(), None
+                yield channel
+                self._channel = channel
         except BROKER_ERRORS as error:
             raise BusUnavailableError(self._publisher.link.trouble or str(error)) from error
+
+    async def _channel_or_new(self) -> AbstractChannel:
+        if self._channel is not None and not self._channel.is_closed:
+            return self._channel
+        session = await self._publisher.session()
+        return await session.connection.channel(publisher_confirms=False)
 
 
 async def _count(channel: AbstractChannel, name: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import aio_pika
 
+from kernel import wire
 from kernel.bus import rabbitmq, sqlite
 from kernel.bus.port import Bus
 from kernel.bus.topology import QUEUES, Topology
@@ -61,7 +62,7 @@ class RabbitBuses:
     async def put_garbage(self, queue: str, data: bytes) -> None:
         async with self._channel() as channel:
             await channel.default_exchange.publish(
-                aio_pika.Message(data), self._topology.name(queue)
+                aio_pika.Message(wire.pack([data])), self._topology.name(queue)
             )
 
     async def messages(self, queue: str) -> int:

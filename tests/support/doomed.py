@@ -11,6 +11,7 @@ import os
 import sys
 from contextlib import asynccontextmanager
 
+from kernel import maillog
 from kernel.bus import rabbitmq, sqlite
 from kernel.model.events import MailAccepted
 
@@ -49,4 +50,5 @@ async def doomed(url: str, *arguments: str):
 
 
 if __name__ == "__main__":
+    maillog.configure("json", "ERROR")  # on stderr: stdout is the test's
     asyncio.run(main(*sys.argv[1:]))
