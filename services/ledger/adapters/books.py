@@ -26,6 +26,8 @@ from services.ledger.adapters.tables import (
 from services.ledger.core.fate import ENDED, Step, weight
 from services.ledger.core.record import Account, Records
 
+_LOCK = 0x6C646772  # "ldgr": names our advisory lock among those of the database
+_ONE_AT_A_TIME = sa.select(sa.func.pg_advisory_xact_lock(_LOCK))
 _OPEN_ACCOUNT = Bulk(
     "INSERT INTO mails (id, sender, size, origin, submitter, blob, accepted_at) VALUES",
     7,
@@ -128,7 +130,13 @@ class SqlBooks:
 
 
 async def write(connection: AsyncConnection, records: Records) -> None:
-    """Keep ``records`` in the caller's transaction."""
+    """Keep ``records`` in the caller's transaction.
+
+    One at a time, whichever ledger writes: of two that end the last two recipients
+    of a mail at once, neither would see that it has ended.
+    """
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        await connection.execute(_ONE_AT_A_TIME)
     await _OPEN_ACCOUNT.execute(connection, [_account(a) for a in records.accounts])
     await _ADD_STEP.execute(connection, [_step(s) for s in records.steps])
     await _SET_FATE.execute(connection, [_fate(s) for s in records.fates])
