@@ -70,6 +70,12 @@ async def test_a_broken_credential_is_no_credential(auth):
         assert answer.status == 401
 
 
+async def test_nobody_can_fill_the_memory(auth):
+    answer = await auth.call("POST", "/v1/users", {"address": "x" * 600_000}, login=None)
+
+    assert answer.status == 400
+
+
 async def test_only_administrators_administer(auth):
     await auth.made("/v1/users", ANN_BODY)
 

@@ -1,20 +1,24 @@
 """The application: bare routes for other services first, FastAPI for everybody else."""
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import Depends, FastAPI
 from starlette.routing import Mount, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.auth.desk import Desk
 from services.auth.edge import aliases, domains, explaining, listeners, networks, users
 from services.auth.edge.credentials import Administrator
 from services.auth.edge.internal import internal_routes
-from services.auth.edge.problems import refuse_nul, tell_problems
+from services.auth.edge.problems import ProblemError, refuse_nul, tell_problems
 
 DESCRIPTION = """Domains, users, aliases, networks and listeners of a Postroom server.
 
 Show an administrator's login and password as HTTP Basic. Errors are
 `application/problem+json`; `field` names the field at fault."""
+
+LONGEST_BODY = 524_288  # octets
 
 _SCHEMES = {
     "basic": {"type": "http", "scheme": "basic", "description": "An administrator's login."},
@@ -24,7 +28,26 @@ _SCHEMES = {
 
 def application(desk: Desk) -> Router:
     """Return what answers HTTP for ``desk``."""
-    return Router([*internal_routes(desk), Mount("/", rest_api(desk))])
+    return Router([*internal_routes(desk), Mount("/", bounded(rest_api(desk)))])
+
+
+def bounded(app: ASGIApp) -> ASGIApp:
+    """Return ``app``, giving up on overlong bodies, which it reads before it knows who calls."""
+
+    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+        left = LONGEST_BODY
+
+        async def receive_some() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too long")
+            return message
+
+        await app(scope, receive_some, send)
+
+    return limited
 
 
 def rest_api(desk: Desk) -> FastAPI:
