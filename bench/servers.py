@@ -24,6 +24,7 @@ in_flow_delay = 0
 smtpd_peername_lookup = no
 smtpd_client_connection_count_limit = 0
 relayhost = [127.0.0.1]:{sink}
+mynetworks = 127.0.0.0/8
 """
 
 

@@ -68,6 +68,8 @@ class Batcher(Generic[Q, A]):
             return
         try:
             answers = await self._ask_all([question for question, _ in batch])
+            if len(answers) != len(batch):
+                raise ValueError(f"{len(answers)} answers to {len(batch)} questions")  # noqa: TRY301
         except BaseException as error:
             for _, future in batch:
                 if not future.done():

@@ -26,10 +26,9 @@ mydestination =
 local_recipient_maps =
 alias_maps =
 alias_database =
-mynetworks = 127.0.0.0/8
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
-smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
 smtp_host_lookup = native
 smtp_dns_support_level = disabled
 smtp_tls_security_level = none
@@ -87,6 +86,8 @@ def keeping(domain: str) -> str:
 virtual_mailbox_domains = {domain}
 virtual_mailbox_base = {{folder}}/mail
 virtual_mailbox_maps = static:all/
+virtual_mailbox_limit = 0
+mynetworks =
 virtual_minimum_uid = 1
 virtual_uid_maps = static:65534
 virtual_gid_maps = static:65534
@@ -95,7 +96,7 @@ virtual_gid_maps = static:65534
 
 @contextmanager
 def private(settings: str) -> Iterator[Postfix]:
-    """Run a Postfix with ``settings`` beyond a plain relay's; ``{folder}`` is its own folder."""
+    """Run a Postfix with ``settings`` beyond a plain server's; ``{folder}`` is its own folder."""
     install_postfix()
     folder = Path(tempfile.mkdtemp(prefix="postroom-postfix-", dir="/var/tmp"))
     folder.chmod(0o755)

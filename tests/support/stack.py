@@ -198,6 +198,7 @@ class Stack:
                 if listener != "submissions":
                     session.starttls(context=_trusting())
                 session.login(login, PASSWORD)
+            session.ehlo_or_helo_if_needed()
             yield session
 
     def mail(self, mail_id: str) -> dict:

@@ -17,7 +17,7 @@ def kind(request):
 
 
 @pytest.fixture(scope="module")
-def sink():
+def sink(kind):
     """Everything remote ends here, unless a route says otherwise."""
     remote = Sink(free_port()).start()
     yield remote
@@ -25,7 +25,7 @@ def sink():
 
 
 @pytest.fixture(scope="module")
-def dead_port():
+def dead_port(kind):
     """Nobody listens here, until a test does."""
     return free_port()
 

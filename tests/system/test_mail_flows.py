@@ -39,7 +39,8 @@ def test_the_local_copy_is_the_message_octet_for_octet_under_its_trace(stack):
 
 
 def test_a_large_message_goes_by_way_of_the_blob_store_and_leaves_nothing_behind(stack, sink):
-    sent = message("large", os.urandom(1_500_000).hex(" ", 30).replace(" ", "\r\n").encode())
+    body = os.urandom(1_500_000).hex("|", 30).replace("|", "\r\n")
+    sent = message("large", body.encode() + b"\r\n")
 
     with stack.smtp() as session:
         mail = send(session, ANN, [BEN, "large@remote.test"], sent)

@@ -56,7 +56,7 @@ def test_a_user_elsewhere_logs_in_and_sends_anywhere(stack, sink, listener):
 
     (received,) = wait_until(lambda: sink.to(recipient), "the remote has the mail")
     assert received.sender == ANN
-    assert stack.mail(mail)["submitter"] == ANN
+    wait_until(lambda: stack.mail(mail).get("submitter") == ANN, "the ledger knows whose it is")
 
 
 def login_answer(stack, login: str, password: str) -> int:

@@ -81,6 +81,14 @@ async def test_an_error_reaches_everybody_in_the_batch_and_nobody_else():
     assert [type(answer) for answer in answers] == [LookupError, LookupError, int, int]
 
 
+async def test_too_few_answers_answer_nobody():
+    async def forgetful(questions):
+        return questions[1:]
+
+    with pytest.raises(ValueError, match="0 answers to 1 questions"):
+        await Batcher(forgetful).ask(1)
+
+
 async def test_an_asker_who_leaves_disturbs_no_other():
     oracle = Oracle()
     batcher = Batcher(oracle)
