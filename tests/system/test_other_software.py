@@ -31,7 +31,8 @@ def stack(kind, remote, tmp_path_factory, stack_urls):
 
 def test_a_postfix_takes_what_we_send_octet_for_octet(stack, remote):
     sent = (
-        b"From: ann@ours.test\r\nDate: Mon, 5 Jan 2026 12:00:00 +0000\r\nMessage-ID: <1@ours.test>\r\n"
+        b"From: ann@ours.test\r\nDate: Mon, 5 Jan 2026 12:00:00 +0000\r\n"
+        b"Message-ID: <1@ours.test>\r\n"
         b"Subject: from " + stack.kind.encode() + b"\r\n\r\n.dot\r\n..\r\nend\r\n"
     )
 
