@@ -26,6 +26,7 @@ COMMANDS = {
     "listener": ("postroom.commands.listeners:app", "Listeners, and what each allows."),
     "explain": ("postroom.commands.explain:explain", "Say who may send what to whom, and why."),
     "send": ("postroom.commands.send:send", "Send a test message."),
+    "mails": ("postroom.commands.mails:mails", "Messages that came in, newest first."),
     "trace": ("postroom.commands.trace:trace", "Tell the story of a message."),
     "queue": ("postroom.commands.queue:app", "Mail that waits, and why."),
     "queues": ("postroom.commands.status:queues", "Work on the bus."),

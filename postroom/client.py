@@ -1,4 +1,4 @@
-"""The REST API of auth and ledger, as the command uses it (docs: each service's `/docs`)."""
+"""The REST API of auth and ledger, as the command uses it."""
 
 import os
 from collections.abc import Mapping

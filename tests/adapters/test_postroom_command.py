@@ -227,6 +227,24 @@ async def test_the_queue_says_what_waits_and_why(server, capsys):
     ]
 
 
+async def test_mails_are_found_by_their_recipient(server, capsys):
+    mail = {
+        "id": "01k",
+        "sender": "",
+        "size": 120,
+        "origin": "mx",
+        "accepted_at": "2026-01-05T12:00:00+00:00",
+        "ended_at": None,
+    }
+    server.answers["GET", "/v1/mails"] = (200, {"items": [mail], "next": None})
+
+    assert await postroom("mails", "--to", "bob@b.test", "--state", "open") == 0
+
+    assert server.asked[0][2] == {"recipient": "bob@b.test", "state": "open", "limit": "50"}
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.split() == ["01k", "2026-01-05", "12:00:00", "<>", "120", "mx", "no"]
+
+
 async def test_trace_tells_each_recipients_story(server, capsys):
     step = {"cause": "01k", "detail": "", "reply": None}
     server.answers["GET", "/v1/mails/01k"] = (
