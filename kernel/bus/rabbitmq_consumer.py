@@ -27,7 +27,7 @@ W = TypeVar("W", bound=Work)
 _ROOM_FOR_SLEEPERS = 16
 """Messages beyond the concurrency: events that wait for their next try hold up no other."""
 _SUSPECT = 2
-"""So many times an event may come back without an answer before it is handled alone."""
+"""An event that came back so often without an answer is handled alone; after that, parked."""
 _RETRY_PUBLISH = 1.0
 
 _log = structlog.get_logger("bus")
@@ -148,7 +148,7 @@ class Consumer(Generic[W]):
         pack = Pack(message, alone, {})
         try:
             pack.open()
-            if pack.returns >= (1 if alone else _SUSPECT):
+            if pack.returns >= _SUSPECT:
                 await self._isolate(pack)
             else:
                 await self._work_through(pack)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -371,38 +372,29 @@ async def test_what_a_killed_process_had_comes_back(buses):
 
 
 async def test_an_event_that_kills_its_workers_is_parked_alone(buses):
+    events = [make_mail(number) for number in range(30)]
+    everything, poison = {event.id for event in events}, events[11]
+    handled: set[str] = set()
+
+    async def read(process) -> None:
+        async for line in process.stdout:
+            handled.add(line.decode().strip())
+
+    async def is_over(process) -> bool:
+        if process.returncode is not None:
+            return True
+        return handled == everything and bool(await bus.parked())
+
     async with buses.open() as bus:
         await working(bus)
-        events = [make_mail(number) for number in range(30)]
         await asyncio.gather(*[bus.publish(event) for event in events])
-        handled: set[str] = set()
-        for _ in range(8):
-            if await bus.parked():
-                break
-            async with doomed(buses.url, events[11].id) as process, asyncio.timeout(DEADLINE):
-                parked = asyncio.create_task(eventually(bus.parked))
-                dead = asyncio.create_task(process.wait())
-                await asyncio.wait({parked, dead}, return_when=asyncio.FIRST_COMPLETED)
-                parked.cancel()
-                if process.returncode is None:
-                    process.kill()
-                handled |= set((await process.stdout.read()).decode().split())
-        taken = Taken()
-        async with consuming(bus, taken.handler):
-            await nothing_but_parked(bus)
+        while not (handled == everything and await bus.parked()):
+            async with doomed(buses.url, poison.id) as process, background(read(process)):
+                await eventually(partial(is_over, process))
         parked = await bus.parked()
 
-    # Twice, where the last of the doomed was killed between parking it and saying so.
-    assert {wire.decode(found.event).id for found in parked} == {events[11].id}
-    assert handled | {event.id for event in taken.first} == {event.id for event in events}
-
-
-async def nothing_but_parked(bus) -> None:
-    async def empty() -> bool:
-        queues = [queue for queue in await bus.queues() if queue.name != "parked"]
-        return not any(queue.ready or queue.taken for queue in queues)
-
-    await eventually(empty)
+    assert {wire.decode(found.event).id for found in parked} == {poison.id}
+    assert parked[0].why == "its worker died while it had the event"
 
 
 # Broadcasts
