@@ -85,6 +85,9 @@ class Batcher(Generic[Q, A]):
         batch: list[tuple[Q, asyncio.Future[A]]] = []
         weight = 0
         while self._waiting and len(batch) < self._limit:
+            if self._waiting[0][1].done():  # its asker has given up
+                self._waiting.popleft()
+                continue
             weight += self._weigh(self._waiting[0][0])
             if batch and weight > self._max_weight:
                 break
