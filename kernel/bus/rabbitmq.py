@@ -165,8 +165,10 @@ class RabbitBus:
         return not self._listeners or self._hearing_on is self._link.session
 
     async def _set_up(self, connection: AbstractConnection) -> AbstractConnection:
-        """Begin on a new connection. Our queues may not be declared yet, so wait for that."""
-        await self._publisher.link.wait_until_up()
+        """Begin on a new connection."""
+        channel = await connection.channel(publisher_confirms=False)
+        await self._topology.declare(channel)
+        await channel.close()
         await self._subscribe(connection)
         return connection
 

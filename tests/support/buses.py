@@ -60,10 +60,18 @@ class RabbitBuses:
         return rabbitmq.connect(self.url, grace=grace)
 
     async def put_garbage(self, queue: str, data: bytes) -> None:
+        await self.put_raw(queue, wire.pack([data]))
+
+    async def put_raw(self, queue: str, body: bytes) -> None:
+        """Put a message on a queue that may not even be a pack."""
         async with self._channel() as channel:
             await channel.default_exchange.publish(
-                aio_pika.Message(wire.pack([data])), self._topology.name(queue)
+                aio_pika.Message(body), self._topology.name(queue)
             )
+
+    async def delete(self, queue: str) -> None:
+        async with self._channel() as channel:
+            await channel.queue_delete(self._topology.name(queue))
 
     async def messages(self, queue: str) -> int:
         """Return how many messages stand in a queue."""
@@ -76,6 +84,9 @@ class RabbitBuses:
         """The broker cannot be reached meanwhile."""
         await self._proxy.cut()
         yield
+        await self.mend()
+
+    async def mend(self) -> None:
         await self._proxy.mend()
 
     async def close(self) -> None:
@@ -101,6 +112,8 @@ class Proxy:
         self.port = 0
 
     async def mend(self) -> None:
+        if self._server is not None and self._server.is_serving():
+            return
         self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
