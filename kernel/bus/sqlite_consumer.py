@@ -1,6 +1,7 @@
 """A consumer of the SQLite bus: so many events at a time, from its own process or the file."""
 
 import asyncio
+from collections import deque
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -13,9 +14,15 @@ from kernel.model.events import Work
 
 W = TypeVar("W", bound=Work)
 
+WAITING_ROOM = 4
+"""Times its concurrency: so many events of its own process a consumer may hold."""
+
 
 class Consumer(Generic[W]):
     """Handles up to ``concurrency`` events of one queue at a time.
+
+    Some more of those published in this process may wait here for their turn, which
+    spares them the way through the file.
 
     ``_behind`` says that the file may hold events for us. As long as it does, newly
     published ones have to queue up there too, or the old would never be reached.
@@ -26,7 +33,9 @@ class Consumer(Generic[W]):
     ) -> None:
         self._queue = queue
         self._handling = handling
-        self._free = concurrency
+        self._concurrency = concurrency
+        self._held = 0  # events that are ours, or for which room is kept
+        self._waiting: deque[tuple[Lease, W]] = deque()
         self._writer = writer
         self._clock = clock
         self._behind = False
@@ -37,24 +46,25 @@ class Consumer(Generic[W]):
 
     def reserve(self) -> bool:
         """Keep room for an event that is being published, if there is any."""
-        if self._free < 1 or self._behind or self._claiming or self._closed:
+        room = self._concurrency * WAITING_ROOM - self._held
+        if room < 1 or self._behind or self._claiming or self._closed:
             return False
-        self._free -= 1
+        self._held += 1
         return True
 
     def give_up(self) -> None:
         """Use the room for another event: that one was not published."""
-        self._free += 1
+        self._held -= 1
         self._claim()
 
     def take(self, lease: Lease, event: W) -> None:
         """Handle an event for which room was kept."""
         if self._closed:
-            self._release(lease, touched=False)
-            return
-        task = asyncio.create_task(self._work(lease, event))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+            self._release([lease], touched=False)
+        elif len(self._tasks) < self._concurrency:
+            self._begin(lease, event)
+        else:
+            self._waiting.append((lease, event))
 
     def look(self) -> None:
         """Look into the file: there may be something for us."""
@@ -64,12 +74,15 @@ class Consumer(Generic[W]):
     async def close(self, grace: timedelta) -> None:
         """Take nothing more; give handlers ``grace`` to end, then hand back what they have."""
         self._closed = True
+        self._release([lease for lease, _ in self._waiting], touched=False)
+        self._waiting.clear()
         await wind_down(self._tasks, grace)
 
     def _claim(self) -> None:
-        if not self._behind or self._claiming or self._free < 1 or self._closed:
+        limit = self._concurrency - self._held
+        if not self._behind or self._claiming or limit < 1 or self._closed:
             return
-        limit, self._free = self._free, 0
+        self._held += limit
         self._behind, self._claiming = False, True
         now, last_chance = self._clock().timestamp(), not self._last_chance
         self._writer.submit(
@@ -81,7 +94,7 @@ class Consumer(Generic[W]):
 
     def _claimed(self, limit: int, found: list[tuple[Lease, bytes]]) -> None:
         self._claiming = False
-        self._free += limit - len(found)
+        self._held -= limit - len(found)
         if len(found) == limit:
             self._behind = True
         for lease, data in found:
@@ -94,15 +107,20 @@ class Consumer(Generic[W]):
             event = self._handling.read(data)
         except wire.UnreadableEventError as error:
             self._park(lease, f"unreadable: {error}")
-            self._free += 1
+            self._held -= 1
             return
         self.take(lease, event)
+
+    def _begin(self, lease: Lease, event: W) -> None:
+        task = asyncio.create_task(self._work(lease, event))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
 
     async def _work(self, lease: Lease, event: W) -> None:
         try:
             why = await self._handling.attempt(event, again=lease.again)
         except asyncio.CancelledError:
-            self._release(lease, touched=True)
+            self._release([lease], touched=True)
             raise
         if not why:
             self._writer.submit(lease)
@@ -116,8 +134,10 @@ class Consumer(Generic[W]):
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._free += 1
-        if self._behind:
+        self._held -= 1
+        if self._waiting:
+            self._begin(*self._waiting.popleft())
+        elif self._behind:
             self._claim()
 
     def _retry(self, lease: Lease) -> None:
@@ -130,5 +150,5 @@ class Consumer(Generic[W]):
         self._handling.parked(why, lease.id)
         self._writer.submit(Job(lambda tables: tables.park(lease, why)))
 
-    def _release(self, lease: Lease, *, touched: bool) -> None:
-        self._writer.submit(Job(lambda tables: tables.release([lease], touched=touched)))
+    def _release(self, leases: list[Lease], *, touched: bool) -> None:
+        self._writer.submit(Job(lambda tables: tables.release(leases, touched=touched)))
