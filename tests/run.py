@@ -16,7 +16,8 @@ def main(arguments: list[str]) -> int:
     """Run pytest with ``arguments``; return its exit code."""
     from tests.support.brokers import BrokerError, private_stack
 
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # leave no broker behind
+        signal.signal(number, _stop)
     try:
         with private_stack() as stack:
             environment = {
