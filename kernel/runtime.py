@@ -16,6 +16,13 @@ from kernel.health import serve_health
 from kernel.platform import Platform, connect
 from kernel.settings import PlatformSettings
 
+SWITCH_INTERVAL = 0.001
+"""Seconds for which a thread that has been in SQLite waits for the event loop to let it go on.
+
+With Python's own 5 ms a busy loop holds up the very commit that everybody waits for: measured,
+a third of the throughput of a process that runs every service.
+"""
+
 _log = structlog.get_logger("runtime")
 
 
@@ -37,6 +44,7 @@ def run(*services: Service, when_ready: Callable[[], None] = lambda: None) -> No
     before the next, so whoever is asked outlives those who ask.
     """
     settings = PlatformSettings()
+    sys.setswitchinterval(SWITCH_INTERVAL)
     maillog.configure(settings.log_format, settings.log_level)
     sys.exit(asyncio.run(_main(settings, services, when_ready)))
 
