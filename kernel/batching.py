@@ -50,6 +50,13 @@ class Batcher(Generic[Q, A]):
         while self._running:
             await asyncio.wait(self._running)
 
+    async def cut_off(self) -> None:
+        """Cancel what is under way; who asked for it sees a lost connection."""
+        running = tuple(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
     def _start(self) -> None:
         while self._waiting and len(self._running) < self._in_flight:
             task = asyncio.create_task(self._run())

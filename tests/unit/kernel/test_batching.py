@@ -113,6 +113,18 @@ async def test_closing_waits_for_what_was_asked():
     assert task.done() or await task == 2
 
 
+async def test_what_is_cut_off_looks_like_a_lost_connection():
+    oracle = Oracle()
+    batcher = Batcher(oracle, in_flight=1)
+    (task,) = await ask_many(batcher, [1])
+    await asyncio.sleep(0)
+
+    await batcher.cut_off()
+
+    with pytest.raises(ConnectionAbortedError):
+        await task
+
+
 async def test_a_question_nobody_waits_for_any_more_is_not_asked():
     oracle = Oracle()
     batcher = Batcher(oracle, in_flight=1)
