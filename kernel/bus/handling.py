@@ -1,18 +1,19 @@
-"""Handling: one consumer's way with one event, the same over every bus.
+"""Handling: one consumer's way with its events, the same over every bus.
 
 Here, and nowhere else, any exception of a handler is caught: it is written to the
 log, counted, and turned into the reason for which the adapter tries again or parks.
 """
 
 import asyncio
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import structlog
 
 from kernel import metrics, wire
-from kernel.bus.port import Handler, Listener
+from kernel.bus.port import CrowdHandler, Handler, Listener
 from kernel.model.events import (
     Event,
     MailAccepted,
@@ -33,15 +34,47 @@ _log = structlog.get_logger("bus")
 
 
 class Handling(Generic[W]):
-    """Calls the handler of one consumer, and tells how it went."""
+    """Calls the handler of one consumer, and tells how it went.
 
-    def __init__(self, kind: type[W], handler: Handler[W], again: Handler[W] | None) -> None:
+    Up to ``concurrency`` calls may run at a time, each with up to ``limit`` events.
+    """
+
+    def __init__(
+        self,
+        kind: type[W],
+        handler: CrowdHandler[W],
+        again: CrowdHandler[W],
+        *,
+        concurrency: int,
+        limit: int,
+    ) -> None:
         self._kind = kind
         self._handler = handler
-        self._again = again or handler
+        self._again = again
+        self.concurrency = concurrency
+        self.limit = limit
         self._done = metrics.EVENTS_HANDLED.labels(kind.__name__, "done")
         self._failed = metrics.EVENTS_HANDLED.labels(kind.__name__, "failed")
         self._parked = metrics.EVENTS_PARKED.labels(kind.__name__)
+
+    @classmethod
+    def single(
+        cls, kind: type[W], handler: Handler[W], again: Handler[W] | None, concurrency: int
+    ) -> Self:
+        """Return what `Bus.consume` asks for."""
+        first, later = handler, again or handler
+        return cls(
+            kind,
+            lambda events: first(events[0]),
+            lambda events: later(events[0]),
+            concurrency=concurrency,
+            limit=1,
+        )
+
+    @classmethod
+    def together(cls, kind: type[W], handler: CrowdHandler[W], limit: int) -> Self:
+        """Return what `Bus.consume_together` asks for."""
+        return cls(kind, handler, handler, concurrency=1, limit=limit)
 
     def read(self, data: bytes) -> W:
         """Return the event that ``data`` holds, or raise `wire.UnreadableEventError`."""
@@ -50,18 +83,25 @@ class Handling(Generic[W]):
             raise wire.UnreadableEventError(f"not a {self._kind.__name__}")
         return event
 
-    async def attempt(self, event: W, *, again: bool) -> str:
-        """Handle ``event``; return why that failed, or an empty string."""
+    async def attempt(self, events: Sequence[W], *, again: bool) -> str:
+        """Handle ``events`` in one call; return why that failed, or an empty string."""
         try:
-            await (self._again if again else self._handler)(event)
+            await (self._again if again else self._handler)(events)
         except Exception as error:  # noqa: BLE001 - whatever it is, the bus goes on
-            _log.exception(
-                "handler failed", id=event.id, kind=self._kind.__name__, mail=mail_of(event)
-            )
-            self._failed.inc()
+            self._note_failure(events)
             return f"{type(error).__name__}: {error}"
-        self._done.inc()
+        self._done.inc(len(events))
         return ""
+
+    def _note_failure(self, events: Sequence[W]) -> None:
+        """Write down that a call failed; of several events nobody knows yet which is to blame."""
+        kind = self._kind.__name__
+        if len(events) > 1:
+            _log.exception("handler failed", kind=kind, events=len(events))
+            return
+        (event,) = events
+        _log.exception("handler failed", id=event.id, kind=kind, mail=mail_of(event))
+        self._failed.inc()
 
     def parked(self, why: str, key: object) -> None:
         """Write down that an event was put aside."""

@@ -4,7 +4,7 @@ Adapters: `kernel.bus.sqlite` (one machine) and `kernel.bus.rabbitmq`. One
 contract suite, ``tests/contract/test_bus.py``, holds them to these words.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from kernel.model.events import (
 W = TypeVar("W", bound=Work)
 N = TypeVar("N", bound=Notice)
 Handler = Callable[[W], Awaitable[None]]
+CrowdHandler = Callable[[Sequence[W]], Awaitable[None]]
 Listener = Callable[[N], Awaitable[None]]
 
 LOCAL, REMOTE = "local", "remote"
@@ -45,12 +46,16 @@ class BusClosedError(BusUnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """What stands in a queue. ``ready`` waits for a consumer, ``taken`` is being worked on."""
+    """What stands in a queue. ``ready`` waits for a consumer, ``taken`` is being worked on.
+
+    ``here`` of those that are taken are with this connection to the bus.
+    """
 
     name: str
     ready: int
     taken: int
     consumers: int
+    here: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,17 @@ class Bus(Protocol):
         later, and its event parked after the third time. On cancellation nothing
         new is taken, and the handlers under way get the bus's grace period to
         end; what then remains is handed back. Reconnects by itself for ever.
+        """
+
+    async def consume_together(
+        self, kind: type[W], handler: CrowdHandler[W], *, lane: str = "", limit: int = 500
+    ) -> None:
+        """Hand events of ``kind`` on ``lane`` to ``handler``, up to ``limit`` in a call.
+
+        One call runs at a time; further events gather meanwhile for the next. All of
+        its events are done when it returns. If it raises, they are handed to it again
+        one by one, so that one bad event takes no other along; one that fails alone
+        is tried again alone. The rest is as in `consume`.
         """
 
     async def broadcast(self, notice: Notice) -> None:

@@ -17,8 +17,8 @@ from yarl import URL
 from kernel import metrics, wire
 from kernel.bus.handling import Handling, call_listener
 from kernel.bus.port import (
-    LANES,
     BusClosedError,
+    CrowdHandler,
     Handler,
     Listener,
     Parked,
@@ -37,7 +37,6 @@ W = TypeVar("W", bound=Work)
 N = TypeVar("N", bound=Notice)
 
 _LONG_QUEUE = 10_000  # notices a listener may lag behind before it misses some
-_PUBLISHED = {kind: metrics.EVENTS_PUBLISHED.labels(kind.__name__) for kind in LANES}
 
 
 @asynccontextmanager
@@ -87,8 +86,6 @@ class RabbitBus:
         await self._publisher.publish(
             [(queue_of(type(event), lane_of(event)), wire.encode(event)) for event in events]
         )
-        for event in events:
-            _PUBLISHED[type(event)].inc()
 
     async def consume(
         self,
@@ -100,16 +97,13 @@ class RabbitBus:
         again: Handler[W] | None = None,
     ) -> None:
         """See the port."""
-        queue = queue_of(cast("type[Work]", kind), lane)
-        handling = Handling(kind, handler, again)
-        consumer = Consumer(queue, handling, concurrency, self._publisher, self._topology)
-        self._consumers.append(consumer)
-        try:
-            await self._subscribe_now()
-            await asyncio.Event().wait()
-        finally:
-            self._consumers.remove(consumer)
-            await consumer.close(self._grace)
+        await self._consume(kind, lane, Handling.single(kind, handler, again, concurrency))
+
+    async def consume_together(
+        self, kind: type[W], handler: CrowdHandler[W], *, lane: str = "", limit: int = 500
+    ) -> None:
+        """See the port."""
+        await self._consume(kind, lane, Handling.together(kind, handler, limit))
 
     async def broadcast(self, notice: Notice) -> None:
         """See the port."""
@@ -156,6 +150,17 @@ class RabbitBus:
             return self._link.trouble
         live = all(consumer.is_live(self._link.session) for consumer in self._consumers)
         return "" if live and self._hears() else "not every consumer is at work yet"
+
+    async def _consume(self, kind: type[W], lane: str, handling: Handling[W]) -> None:
+        queue = queue_of(cast("type[Work]", kind), lane)
+        consumer = Consumer(queue, handling, self._publisher, self._topology)
+        self._consumers.append(consumer)
+        try:
+            await self._subscribe_now()
+            await asyncio.Event().wait()
+        finally:
+            self._consumers.remove(consumer)
+            await consumer.close(self._grace)
 
     def _check_open(self) -> None:
         if not self._links:

@@ -6,6 +6,7 @@ again alone, to wait and be tried once more, so that it holds up nobody.
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -15,6 +16,7 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
 from kernel import wire
+from kernel.batching import Batcher
 from kernel.bus.handling import MAX_FAILURES, Handling, retry_delay, wind_down
 from kernel.bus.port import BusUnavailableError
 from kernel.bus.rabbitmq_link import BROKER_ERRORS, Link
@@ -25,7 +27,9 @@ from kernel.model.events import Work
 W = TypeVar("W", bound=Work)
 
 _ROOM_FOR_SLEEPERS = 16
-"""Messages beyond the concurrency: events that wait for their next try hold up no other."""
+"""Messages beyond those at work: events that wait for their next try hold up no other."""
+_MOST_PACKS = 64
+"""From so many messages events may be handled in one call."""
 _SUSPECT = 2
 """An event that came back so often without an answer is handled alone; after that, parked."""
 _RETRY_PUBLISH = 1.0
@@ -68,20 +72,21 @@ class Pack:
 
 
 class Consumer(Generic[W]):
-    """Hands up to ``concurrency`` events of one queue at a time to the handler."""
+    """Hands the events of one queue to the handler, so many at once as its handling says."""
 
     def __init__(
         self,
         queue: str,
         handling: Handling[W],
-        concurrency: int,
         publisher: Publisher,
         topology: Topology,
     ) -> None:
         self.queue = queue
         self._handling = handling
-        self._concurrency = concurrency
-        self._room = asyncio.Semaphore(concurrency)
+        self._room = asyncio.Semaphore(handling.concurrency)
+        self._crowd: Batcher[list[W], bool] = Batcher(
+            self._attempt_all, limit=handling.limit, in_flight=1, weigh=len
+        )
         self._publisher = publisher
         self._topology = topology
         self._channels: list[AbstractChannel] = []
@@ -104,9 +109,11 @@ class Consumer(Generic[W]):
         """Start to take messages over ``connection``, if that has not been done."""
         if self.is_live(connection) or self._closing.is_set():
             return
-        many = self._concurrency + _ROOM_FOR_SLEEPERS
+        many = self._handling.concurrency * min(self._handling.limit, _MOST_PACKS)
         self._channels = [
-            await self._open(connection, link, self._topology.name(self.queue), many),
+            await self._open(
+                connection, link, self._topology.name(self.queue), many + _ROOM_FOR_SLEEPERS
+            ),
             await self._open(connection, link, self._topology.alone(self.queue), 1),
         ]
         self._connection = connection
@@ -166,11 +173,39 @@ class Consumer(Generic[W]):
         """Handle every event. What comes again is handled one by one: twins may meet."""
         if pack.failures and not await self._wait(retry_delay(pack.failures)):
             return
-        if pack.again:
+        if self._handling.limit > 1:
+            await self._work_together(pack)
+        elif pack.again:
             for number in tuple(pack.left):
                 await self._work(pack, number)
         else:
             await asyncio.gather(*[self._work(pack, number) for number in tuple(pack.left)])
+
+    async def _work_together(self, pack: Pack) -> None:
+        """Handle all events along with those of other packs; if that fails, one by one."""
+        goes_along = pack.left and not (pack.alone or pack.failures)
+        if goes_along and await self._attempt_together(pack):
+            pack.left.clear()
+            return
+        for number in tuple(pack.left):
+            await self._work(pack, number)
+
+    async def _attempt_together(self, pack: Pack) -> bool:
+        try:
+            events = [self._handling.read(data) for data in pack.left.values()]
+            return await self._crowd.ask(events)
+        except wire.UnreadableEventError:
+            return False
+        except asyncio.CancelledError:
+            await self._crowd.cut_off()  # before the events are handed back
+            raise
+
+    async def _attempt_all(self, packs: Sequence[list[W]]) -> list[bool]:
+        """Handle the events of ``packs`` in one call; whether that went well, for each."""
+        events = [event for pack in packs for event in pack]
+        async with self._room:
+            failed = self._closing.is_set() or await self._handling.attempt(events, again=False)
+        return [not failed] * len(packs)
 
     async def _work(self, pack: Pack, number: int) -> None:
         data = pack.left[number]
@@ -182,7 +217,7 @@ class Consumer(Generic[W]):
             async with self._room:
                 if self._closing.is_set():
                     return
-                why = await self._handling.attempt(event, again=pack.again)
+                why = await self._handling.attempt([event], again=pack.again)
             if why:
                 await self._failed(data, pack.failures + 1, why)
         del pack.left[number]

@@ -31,7 +31,8 @@ class Desk:
             for queue in QUEUES:
                 ready, consumers = await _count(channel, self._topology.name(queue))
                 suspects, _ = await _count(channel, self._topology.alone(queue))
-                states.append(QueueState(queue, ready + suspects, taken.get(queue, 0), consumers))
+                ours = taken.get(queue, 0)
+                states.append(QueueState(queue, ready + suspects, ours, consumers, ours))
             parked, _ = await _count(channel, self._topology.parked)
         return (*states, QueueState(PARKED, parked, 0, 0))
 

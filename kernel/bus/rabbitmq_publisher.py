@@ -12,9 +12,9 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aio_pika.exceptions import DeliveryError, PublishError
 from yarl import URL
 
-from kernel import wire
+from kernel import metrics, wire
 from kernel.batching import Batcher
-from kernel.bus.port import REMOTE, BusUnavailableError
+from kernel.bus.port import LANES, REMOTE, BusUnavailableError, queue_of
 from kernel.bus.rabbitmq_link import BROKER_ERRORS, Link
 from kernel.bus.topology import QUEUES, Topology
 
@@ -28,6 +28,12 @@ FAILURES = "postroom-failures"
 AGAIN = "postroom-again"
 QUEUE = "postroom-queue"
 WHY = "postroom-why"
+_PUBLISHED = {
+    queue_of(kind, lane): metrics.EVENTS_PUBLISHED.labels(kind.__name__)
+    for kind, lanes in LANES.items()
+    for lane in lanes
+}
+
 Headers = Mapping[str, str | int]
 
 Run = tuple[bytes, ...]
@@ -98,6 +104,7 @@ class Publisher:
         name = self._topology.name(queue)
         packs = _packs([data for run in runs for data in run], limit)
         await asyncio.gather(*[self._send(channel, name, wire.pack(pack)) for pack in packs])
+        _PUBLISHED[queue].inc(sum(map(len, runs)))
         return [None] * len(runs)
 
     async def _send(

@@ -6,6 +6,7 @@ no decoding. Whatever finds no room is claimed by whoever has room first.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -17,6 +18,7 @@ from kernel.bus.port import (
     LANES,
     BusClosedError,
     BusUnavailableError,
+    CrowdHandler,
     Handler,
     Listener,
     Parked,
@@ -44,7 +46,9 @@ _LONG_QUEUE = 10_000  # notices a listener may lag behind before it misses some
 _QUEUES: dict[tuple[type[Work], str], str] = {
     (kind, lane): queue_of(kind, lane) for kind, lanes in LANES.items() for lane in lanes
 }
-_PUBLISHED = {kind: metrics.EVENTS_PUBLISHED.labels(kind.__name__) for kind in LANES}
+_PUBLISHED = {
+    queue: metrics.EVENTS_PUBLISHED.labels(kind.__name__) for (kind, _), queue in _QUEUES.items()
+}
 
 
 @asynccontextmanager
@@ -101,8 +105,6 @@ class SqliteBus:
         self._publishing[put] = None
         self._writer.submit(put)
         await future
-        for event in events:
-            _PUBLISHED[type(event)].inc()
 
     async def consume(
         self,
@@ -114,19 +116,13 @@ class SqliteBus:
         again: Handler[W] | None = None,
     ) -> None:
         """See the port."""
-        queue = _QUEUES[cast("type[Work]", kind), lane]
-        handling = Handling(kind, handler, again)
-        consumer = Consumer(queue, handling, concurrency, self._writer, self._clock)
-        fellows = self._consumers.setdefault(queue, [])
-        fellows.append(consumer)
-        self._writer.submit(Job(lambda tables: tables.consuming(queue, begins=True)))
-        consumer.look()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            fellows.remove(consumer)
-            self._writer.submit(Job(lambda tables: tables.consuming(queue, begins=False)))
-            await consumer.close(self._grace)
+        await self._consume(kind, lane, Handling.single(kind, handler, again, concurrency))
+
+    async def consume_together(
+        self, kind: type[W], handler: CrowdHandler[W], *, lane: str = "", limit: int = 500
+    ) -> None:
+        """See the port."""
+        await self._consume(kind, lane, Handling.together(kind, handler, limit))
 
     async def broadcast(self, notice: Notice) -> None:
         """See the port."""
@@ -149,7 +145,8 @@ class SqliteBus:
         """See the port."""
         counts = await self._ask(Tables.counts)
         states = tuple(
-            QueueState(name, *counts.get(name, (0, 0, 0))) for name in (*_QUEUES.values(), _PARKED)
+            QueueState(name, *counts.get(name, (0, 0, 0, 0)))
+            for name in (*_QUEUES.values(), _PARKED)
         )
         for state in states:
             metrics.QUEUE_READY.labels(state.name).set(state.ready)
@@ -178,6 +175,20 @@ class SqliteBus:
             f"the disk has not answered for {waited:.0f} s" if waited > PUBLISH_TIMEOUT / 2 else ""
         )
 
+    async def _consume(self, kind: type[W], lane: str, handling: Handling[W]) -> None:
+        queue = _QUEUES[cast("type[Work]", kind), lane]
+        consumer = Consumer(queue, handling, self._writer, self._clock)
+        fellows = self._consumers.setdefault(queue, [])
+        fellows.append(consumer)
+        self._writer.submit(Job(lambda tables: tables.consuming(queue, begins=True)))
+        consumer.look()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            fellows.remove(consumer)
+            self._writer.submit(Job(lambda tables: tables.consuming(queue, begins=False)))
+            await consumer.close(self._grace)
+
     def _taker(self, queue: str) -> Consumer[Any] | None:
         """Return a consumer here that has kept room for one event; they take turns."""
         fellows = self._consumers.get(queue, ())
@@ -191,6 +202,7 @@ class SqliteBus:
     def _settle(self, puts: list[Put], failure: BusUnavailableError | None) -> None:
         """Tell publishers and consumers what became of a transaction."""
         crowded: set[str] = set()
+        published: Counter[str] = Counter()
         for put in puts:
             self._publishing.pop(put, None)
             if failure is not None:
@@ -198,6 +210,7 @@ class SqliteBus:
                 continue
             id_ = put.first_id
             for (queue, _, _), taken in zip(put.rows, put.takers, strict=True):
+                published[queue] += 1
                 if taken is None:
                     crowded.add(queue)
                 else:
@@ -205,6 +218,8 @@ class SqliteBus:
                 id_ += 1
             if not put.future.done():
                 put.future.set_result(None)
+        for queue, count in published.items():
+            _PUBLISHED[queue].inc(count)
         for queue in crowded:
             for consumer in self._consumers.get(queue, ()):
                 consumer.look()

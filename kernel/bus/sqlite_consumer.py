@@ -13,13 +13,14 @@ from kernel.clock import Clock
 from kernel.model.events import Work
 
 W = TypeVar("W", bound=Work)
+Taken = tuple[Lease, W]
 
 WAITING_ROOM = 4
-"""Times its concurrency: so many events of its own process a consumer may hold."""
+"""Times what it handles at once: so many events of its own process a consumer may hold."""
 
 
 class Consumer(Generic[W]):
-    """Handles up to ``concurrency`` events of one queue at a time.
+    """Handles the events of one queue, so many at once as its handling says.
 
     Some more of those published in this process may wait here for their turn, which
     spares them the way through the file.
@@ -28,14 +29,12 @@ class Consumer(Generic[W]):
     published ones have to queue up there too, or the old would never be reached.
     """
 
-    def __init__(
-        self, queue: str, handling: Handling[W], concurrency: int, writer: Writer, clock: Clock
-    ) -> None:
+    def __init__(self, queue: str, handling: Handling[W], writer: Writer, clock: Clock) -> None:
         self._queue = queue
         self._handling = handling
-        self._concurrency = concurrency
+        self._at_once = handling.concurrency * handling.limit
         self._held = 0  # events that are ours, or for which room is kept
-        self._waiting: deque[tuple[Lease, W]] = deque()
+        self._waiting: deque[Taken[W]] = deque()
         self._writer = writer
         self._clock = clock
         self._behind = False
@@ -46,7 +45,7 @@ class Consumer(Generic[W]):
 
     def reserve(self) -> bool:
         """Keep room for an event that is being published, if there is any."""
-        room = self._concurrency * WAITING_ROOM - self._held
+        room = self._at_once * WAITING_ROOM - self._held
         if room < 1 or self._behind or self._claiming or self._closed:
             return False
         self._held += 1
@@ -61,10 +60,9 @@ class Consumer(Generic[W]):
         """Handle an event for which room was kept."""
         if self._closed:
             self._release([lease], touched=False)
-        elif len(self._tasks) < self._concurrency:
-            self._begin(lease, event)
-        else:
-            self._waiting.append((lease, event))
+            return
+        self._waiting.append((lease, event))
+        self._begin()
 
     def look(self) -> None:
         """Look into the file: there may be something for us."""
@@ -79,7 +77,7 @@ class Consumer(Generic[W]):
         await wind_down(self._tasks, grace)
 
     def _claim(self) -> None:
-        limit = self._concurrency - self._held
+        limit = self._at_once - self._held
         if not self._behind or self._claiming or limit < 1 or self._closed:
             return
         self._held += limit
@@ -111,34 +109,55 @@ class Consumer(Generic[W]):
             return
         self.take(lease, event)
 
-    def _begin(self, lease: Lease, event: W) -> None:
-        task = asyncio.create_task(self._work(lease, event))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    async def _work(self, lease: Lease, event: W) -> None:
-        try:
-            why = await self._handling.attempt(event, again=lease.again)
-        except asyncio.CancelledError:
-            self._release([lease], touched=True)
-            raise
-        if not why:
-            self._writer.submit(lease)
-        elif lease.failures + 1 >= MAX_FAILURES:
-            self._park(lease, why)
-        else:
-            self._retry(lease)
-        if lease.is_last_chance:
-            self._last_chance = False
-            self._behind = True
+    def _begin(self) -> None:
+        if self._waiting and len(self._tasks) < self._handling.concurrency:
+            task = asyncio.create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._held -= 1
-        if self._waiting:
-            self._begin(*self._waiting.popleft())
-        elif self._behind:
-            self._claim()
+        self._begin()  # something may have come since it looked
+
+    async def _work(self) -> None:
+        """Handle what waits, call by call, until nothing waits any more."""
+        while self._waiting:
+            taken = self._next()
+            try:
+                await self._handle(taken)
+            except asyncio.CancelledError:  # what is done or parked by now is ours no more
+                self._release([lease for lease, _ in taken], touched=True)
+                raise
+            self._held -= len(taken)
+            if not self._waiting:
+                self._claim()
+
+    def _next(self) -> list[Taken[W]]:
+        """Return what goes into one call. What has failed before goes alone."""
+        waiting, limit = self._waiting, self._handling.limit
+        taken = [waiting.popleft()]
+        if not taken[0][0].failures:
+            while waiting and len(taken) < limit and not waiting[0][0].failures:
+                taken.append(waiting.popleft())
+        return taken
+
+    async def _handle(self, taken: list[Taken[W]]) -> None:
+        """Call the handler, and see what becomes of its events."""
+        leases = [lease for lease, _ in taken]
+        first = leases[0]
+        why = await self._handling.attempt([event for _, event in taken], again=first.again)
+        if not why:
+            self._writer.submit(leases)
+        elif len(taken) > 1:
+            for one in taken:
+                await self._handle([one])
+        elif first.failures + 1 >= MAX_FAILURES:
+            self._park(first, why)
+        else:
+            self._retry(first)
+        if first.is_last_chance:
+            self._last_chance = False
+            self._behind = True
 
     def _retry(self, lease: Lease) -> None:
         delay = retry_delay(lease.failures + 1)

@@ -259,15 +259,17 @@ class Tables:
         sql = "SELECT id, data FROM notice WHERE id > ? AND owner <> ? ORDER BY id"
         return self._db.execute(sql, (after, self.owner)).fetchall()
 
-    def counts(self) -> dict[str, tuple[int, int, int]]:
-        """Return (ready, taken, consumers) of every queue that has any."""
+    def counts(self) -> dict[str, tuple[int, int, int, int]]:
+        """Return (ready, taken, consumers, taken by us) of every queue that has any."""
         rows = self._db.execute(
-            "SELECT queue, sum(ready), sum(taken), sum(consumers) FROM ("
-            " SELECT queue, owner IS NULL AS ready, owner IS NOT NULL AS taken, 0 AS consumers"
-            " FROM event UNION ALL SELECT queue, 0, 0, 1 FROM consumer"
-            " UNION ALL SELECT 'parked', 1, 0, 0 FROM parked) GROUP BY queue"
+            "SELECT queue, sum(ready), sum(taken), sum(consumers), sum(here) FROM ("
+            " SELECT queue, owner IS NULL AS ready, owner IS NOT NULL AS taken,"
+            " 0 AS consumers, owner IS ? AS here FROM event"
+            " UNION ALL SELECT queue, 0, 0, 1, 0 FROM consumer"
+            " UNION ALL SELECT 'parked', 1, 0, 0, 0 FROM parked) GROUP BY queue",
+            (self.owner,),
         )
-        return {queue: (ready, taken, consumers) for queue, ready, taken, consumers in rows}
+        return {queue: tuple(counts) for queue, *counts in rows}
 
     def _claim(self, queue: str, now: float, low: int, high: int, limit: int) -> list[Any]:
         values = (self.owner, queue, now, low, high, limit)

@@ -65,6 +65,10 @@ class Job:
     answer: Any = None
 
 
+Item = Put | list[Lease] | Job
+"""What the writer takes: leases are events that are done."""
+
+
 @dataclass(slots=True)
 class _Batch:
     puts: list[Put] = field(default_factory=list)
@@ -74,10 +78,10 @@ class _Batch:
     octets: int = 0
     last: bool = False
 
-    def add(self, item: Put | Lease | Job | None) -> None:
+    def add(self, item: Item | None) -> None:
         self.operations += 1
-        if type(item) is Lease:
-            self.done.append(item)
+        if type(item) is list:
+            self.done.extend(item)
         elif type(item) is Put:
             self.puts.append(item)
             self.octets += sum([len(data) for _, _, data in item.rows])
@@ -105,7 +109,7 @@ class Writer:
         self._path = path
         self._loop = loop
         self._hooks = hooks
-        self._inbox: queue.SimpleQueue[Put | Lease | Job | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="bus-writer", daemon=True)
         self._opened: asyncio.Future[None] = loop.create_future()
         self._version = 0
@@ -120,8 +124,8 @@ class Writer:
         self._thread.start()
         await self._opened
 
-    def submit(self, item: Put | Lease | Job) -> None:
-        """Take one operation: a lease is an event that is done."""
+    def submit(self, item: Item) -> None:
+        """Take one operation."""
         self._inbox.put(item)
 
     async def close(self) -> None:
@@ -182,8 +186,8 @@ class Writer:
         settled = batch.jobs
         if failure is not None:
             settled = [job for job in batch.jobs if job.fail is not None]
-            for lease in batch.done:
-                self._inbox.put(lease)
+            if batch.done:
+                self._inbox.put(batch.done)
             for job in batch.jobs:
                 if job.fail is None:
                     self._inbox.put(job)

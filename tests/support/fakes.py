@@ -36,6 +36,10 @@ class RecordingBus:
         self.handlers[kind, lane] = handler
         await asyncio.Event().wait()
 
+    async def consume_together(self, kind, handler, *, lane="", limit=500) -> None:
+        self.handlers[kind, lane] = handler
+        await asyncio.Event().wait()
+
     async def broadcast(self, notice: DirectoryChanged) -> None:
         if self.failure is not None:
             raise self.failure
