@@ -8,14 +8,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
-from typing import TypeVar
 
 import structlog
 
-from kernel.bus.port import Bus, BusUnavailableError
+from kernel.bus.port import BusUnavailableError
 from kernel.http import Peer
 from kernel.metrics import QUEUE_READY
-from kernel.model.events import MailDeferred, MailTraced, Work
+from kernel.model.events import MailDeferred, MailTraced
 from kernel.platform import Platform, with_password
 from kernel.runtime import Service, run
 from kernel.web import serve_web
@@ -27,13 +26,12 @@ from services.ledger.adapters.waiting import SqlWaitingRoom
 from services.ledger.edge import Desk, application
 from services.ledger.metrics import DRIFT, OPEN, WAITING
 from services.ledger.ports import StoreUnavailableError
-from services.ledger.service import DEFERRALS_AT_ONCE, TRACES_AT_ONCE, Intake, Ledger
+from services.ledger.service import Intake, Ledger
 from services.ledger.settings import Settings
 from services.ledger.sweeping import Sweeper
 from services.ledger.waiting import Releaser
 
-W = TypeVar("W", bound=Work)
-
+DEFERRALS_AT_ONCE = 100
 GAUGES_EVERY = 15.0  # seconds
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
@@ -46,17 +44,17 @@ async def serve(platform: Platform, settings: Settings) -> None:
     async with _database(platform) as database, Peer(platform.settings.auth_url, token) as auth:
         books, room, reading = SqlBooks(database), SqlWaitingRoom(database), Reading(database)
         ledger = Ledger(platform, books, room)
-        bus, patience = platform.bus, settings.patience
-        traces = Intake(ledger.trace, bus, limit=TRACES_AT_ONCE, patience=patience)
-        deferrals = Intake(ledger.defer, bus, limit=DEFERRALS_AT_ONCE, patience=patience)
-        releaser = Releaser(platform, room, settings.tick, traces.settling)
+        traces = Intake(ledger.trace, platform.bus, settings.patience)
+        deferrals = Intake(ledger.defer, platform.bus, settings.patience)
+        releaser = Releaser(platform, room, settings.tick, traces.trouble)
         doorkeeper = Doorkeeper(auth, asyncio.get_running_loop().time)
         desk = Desk(platform, reading, room, doorkeeper, releaser.nudge)
+        consume = platform.bus.consume_together
         platform.health.watch("ledger: database", lambda: traces.trouble() or deferrals.trouble())
         platform.health.watch("ledger: release", releaser.trouble)
         async with serve_web(application(desk), settings.listen), asyncio.TaskGroup() as tasks:
-            tasks.create_task(_consume(bus, MailTraced, traces, settings.concurrency))
-            tasks.create_task(_consume(bus, MailDeferred, deferrals, settings.concurrency))
+            tasks.create_task(consume(MailTraced, traces.take, limit=settings.concurrency))
+            tasks.create_task(consume(MailDeferred, deferrals.take, limit=DEFERRALS_AT_ONCE))
             tasks.create_task(releaser.run())
             tasks.create_task(Sweeper(platform, books, room, settings).run())
             tasks.create_task(_measure(platform, reading))
@@ -83,10 +81,6 @@ async def _missing(database: Database) -> str:
     except StoreUnavailableError as error:
         return f"waiting for the database: {error}"
     return ""
-
-
-async def _consume(bus: Bus, kind: type[W], intake: Intake[W], concurrency: int) -> None:
-    await bus.consume(kind, intake.take, again=intake.take_again, concurrency=concurrency)
 
 
 async def _measure(platform: Platform, reading: Reading) -> None:

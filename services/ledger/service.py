@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Generic, TypeVar
 
 from kernel import maillog
-from kernel.batching import Batcher
 from kernel.bus.port import Bus
 from kernel.model.events import MailDeferred, MailTraced, Work
 from kernel.platform import Platform
@@ -17,60 +16,36 @@ from services.ledger.ports import Books, StoreUnavailableError, WaitingRoom
 
 E = TypeVar("E", bound=Work)
 
-TRACES_AT_ONCE = 500
-DEFERRALS_AT_ONCE = 100
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
 
 class Intake(Generic[E]):
-    """Stores events, as many at a time as have gathered, and waits while nothing can be stored.
+    """Stores events, and waits while nothing can be stored.
 
     An outage of the database must not count against an event: it stays in hand
     for ``patience``, and then queues again.
     """
 
     def __init__(
-        self,
-        store: Callable[[Sequence[E]], Awaitable[None]],
-        bus: Bus,
-        *,
-        limit: int,
-        patience: timedelta,
+        self, store: Callable[[Sequence[E]], Awaitable[None]], bus: Bus, patience: timedelta
     ) -> None:
         self._store = store
         self._bus = bus
         self._patience = patience.total_seconds()
-        self._crowd: Batcher[E, None] = Batcher(self._store_all, limit=limit, in_flight=1)
-        self._single: Batcher[E, None] = Batcher(self._store_all, limit=1, in_flight=1)
-        self._in_hand = 0
         self._trouble = ""
-
-    def settling(self) -> int:
-        """Return how many events are here and will be stored in a moment."""
-        return 0 if self._trouble else self._in_hand
 
     def trouble(self) -> str:
         """Return why nothing can be stored, or an empty string."""
         return self._trouble
 
-    async def take(self, event: E) -> None:
-        """Return once ``event`` is on stable storage, or on its queue again."""
-        await self._take(event, self._crowd)
-
-    async def take_again(self, event: E) -> None:
-        """Do the same, but store ``event`` alone: the fault may have been another's, or its own."""
-        await self._take(event, self._single)
-
-    async def _take(self, event: E, batcher: Batcher[E, None]) -> None:
-        self._in_hand += 1
+    async def take(self, events: Sequence[E]) -> None:
+        """Return once ``events`` are on stable storage, or on their queue again."""
         try:
-            await batcher.ask(event)
+            await self._store_all(events)
         except StoreUnavailableError:
-            await self._bus.publish(event)
-        finally:
-            self._in_hand -= 1
+            await self._bus.publish(*events)
 
-    async def _store_all(self, events: Sequence[E]) -> Sequence[None]:
+    async def _store_all(self, events: Sequence[E]) -> None:
         """Store ``events``, however often that must be tried; not for longer than we may."""
         pause, waited = FIRST_PAUSE, 0.0
         while True:
@@ -82,7 +57,7 @@ class Intake(Generic[E]):
                     raise
             else:
                 self._trouble = ""
-                return [None] * len(events)
+                return
             await asyncio.sleep(pause)
             waited += pause
             pause = min(2 * pause, LONGEST_PAUSE)

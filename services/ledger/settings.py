@@ -34,7 +34,7 @@ class Settings(PostroomSettings):
         description="How old a content must be that no message knows, before it is removed.",
     )
     concurrency: int = Field(
-        default=1000, ge=1, description="How many events the ledger has in hand at a time."
+        default=1000, ge=1, description="How many traces the ledger writes at a time."
     )
     patience: Duration = Field(
         default=timedelta(minutes=10),

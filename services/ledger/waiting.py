@@ -35,11 +35,11 @@ class Releaser:
         platform: Platform,
         room: WaitingRoom,
         tick: timedelta,
-        settling: Callable[[], int] = lambda: 0,
+        storing: Callable[[], str] = str,
     ) -> None:
-        """Count traces that are ``settling`` here as read already."""
+        """Count traces that are here as read already, unless there is trouble with ``storing``."""
         self._platform = platform
-        self._settling = settling
+        self._storing = storing
         self._room = room
         self._tick = tick
         self._nudged = asyncio.Event()
@@ -107,8 +107,10 @@ class Releaser:
         except BusUnavailableError:
             await self._room.postpone(due, self._platform.clock())
             raise
-        name, ours = queue_of(MailTraced, ""), self._settling()
-        return sum(q.ready + max(0, q.taken - ours) for q in queues if q.name == name)
+        name, is_stuck = queue_of(MailTraced, ""), bool(self._storing())
+        return sum(
+            q.ready + q.taken - (0 if is_stuck else q.here) for q in queues if q.name == name
+        )
 
     async def _round(self) -> float:
         """Release everything that is due; return for how many seconds there is nothing to do."""

@@ -20,16 +20,16 @@ def platform():
     return make_platform()
 
 
-def intake(platform, books, patience=LONG, limit=500):
+def intake(platform, books, patience=LONG):
     ledger = Ledger(platform, books, MemoryRoom())
-    return Intake(ledger.trace, platform.bus, limit=limit, patience=patience)
+    return Intake(ledger.trace, platform.bus, patience)
 
 
 async def test_what_came_together_is_entered_together(platform):
     books = MemoryBooks()
     traces = intake(platform, books)
 
-    await asyncio.gather(*(traces.take(TRACED) for _ in range(100)))
+    await traces.take([TRACED] * 100)
 
     assert len(books.recorded) == 1
 
@@ -38,7 +38,7 @@ async def test_an_event_is_done_once_it_is_stored(platform):
     books = MemoryBooks(outages=2)
     traces = intake(platform, books)
 
-    await traces.take(TRACED)
+    await traces.take([TRACED])
 
     assert len(books.recorded) == 1
     assert traces.trouble() == ""
@@ -49,42 +49,32 @@ async def test_an_outage_shows_and_holds_what_came(platform):
     books = MemoryBooks(outages=1000)
     traces = intake(platform, books)
 
-    taking = asyncio.create_task(traces.take(TRACED))
+    taking = asyncio.create_task(traces.take([TRACED]))
     async with asyncio.timeout(5):
         await books.asked.wait()
     await asyncio.sleep(0)
 
     assert not taking.done()
     assert traces.trouble() == "the disk is full"
-    assert traces.settling() == 0
     taking.cancel()
 
 
 async def test_a_long_outage_puts_the_event_back_on_its_queue(platform):
     traces = intake(platform, MemoryBooks(outages=1000), patience=timedelta(0))
 
-    await traces.take(TRACED)
+    await traces.take([TRACED])
 
     assert platform.bus.published == [TRACED]
-
-
-async def test_what_failed_before_is_stored_alone(platform):
-    books = MemoryBooks()
-    traces = intake(platform, books)
-
-    await asyncio.gather(*(traces.take_again(TRACED) for _ in range(3)))
-
-    assert len(books.recorded) == 3
 
 
 async def test_a_fault_of_the_data_is_the_bus_s_to_judge(platform):
     async def refuse(events):
         raise ValueError("not text")
 
-    traces = Intake(refuse, platform.bus, limit=10, patience=LONG)
+    traces = Intake(refuse, platform.bus, LONG)
 
     with pytest.raises(ValueError, match="not text"):
-        await traces.take(TRACED)
+        await traces.take([TRACED])
 
 
 async def test_what_is_deferred_waits(platform):

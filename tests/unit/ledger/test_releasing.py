@@ -21,9 +21,9 @@ DOUBTFUL = WaitingLeg(make_leg(BOB, CAT), NOON, (Stage.ROUTED,))
 class BusyBus(RecordingBus):
     """A bus that still holds traces."""
 
-    def __init__(self, ready=0, taken=0):
+    def __init__(self, ready=0, taken=0, here=0):
         super().__init__()
-        self.state = QueueState("MailTraced", ready, taken, 1)
+        self.state = QueueState("MailTraced", ready, taken, 1, here)
 
     async def queues(self):
         if self.failure:
@@ -31,9 +31,9 @@ class BusyBus(RecordingBus):
         return (QueueState("MailAccepted", 7, 7, 1), self.state)
 
 
-def releaser(room, bus=None, settling=0):
+def releaser(room, bus=None, trouble=""):
     platform = make_platform(bus=bus or RecordingBus())
-    return platform, Releaser(platform, room, TICK, lambda: settling)
+    return platform, Releaser(platform, room, TICK, lambda: trouble)
 
 
 async def test_a_leg_that_is_due_is_published_and_then_released():
@@ -95,11 +95,21 @@ async def test_a_leg_in_doubt_waits_while_traces_are_on_the_bus(ready, taken):
 
 async def test_traces_that_are_being_entered_here_are_not_waited_for():
     room = MemoryRoom(DOUBTFUL)
-    platform, releasing = releaser(room, BusyBus(taken=3), settling=3)
+    platform, releasing = releaser(room, BusyBus(taken=3, here=3))
 
     await releasing.release_due()
 
     assert platform.bus.published == [DOUBTFUL.leg]
+
+
+async def test_traces_that_cannot_be_entered_now_are_waited_for():
+    room = MemoryRoom(DOUBTFUL)
+    platform, releasing = releaser(room, BusyBus(taken=3, here=3), trouble="the disk is full")
+
+    await releasing.release_due()
+
+    assert platform.bus.published == []
+    assert room.postponed == [(DOUBTFUL, NOON + POSTPONE)]
 
 
 async def test_a_leg_that_may_have_gone_out_before_is_in_doubt():
