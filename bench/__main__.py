@@ -16,7 +16,7 @@ from bench.accounting import Group
 from bench.load import Case, Figures, measure, sink
 from bench.servers import SERVERS
 from tests.support import postfix
-from tests.support.stack import free_port
+from tests.support.ports import free_port
 
 RESULTS = Path(__file__).parent / "results.md"
 TITLES = {

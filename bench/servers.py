@@ -60,14 +60,11 @@ def _postroom(
 ) -> Iterator[int]:
     folder = Path(tempfile.mkdtemp(prefix=f"bench-{kind}-", dir="/var/tmp"))
     routes = json.dumps({"*": f"127.0.0.1:{sink_port}"})
-    stack = make_stack(kind, folder, urls, routes=routes)
-    with _inside(group):
-        stack.start()
-    try:
+    with ExitStack() as exits:
+        exits.callback(shutil.rmtree, folder, ignore_errors=True)
+        with _inside(group):
+            stack = exits.enter_context(make_stack(kind, folder, urls, routes=routes).running())
         yield stack.ports["mx"]
-    finally:
-        stack.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

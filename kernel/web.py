@@ -1,6 +1,7 @@
 """Web: runs a service's HTTP application with uvicorn, inside our own event loop."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -23,11 +24,9 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def serve_web(app: Application, listen: str) -> AsyncIterator[None]:
     """Serve ``app`` on ``listen`` (``HOST:PORT``) meanwhile; ends its requests before it stops."""
-    host, port = host_and_port(listen)
+    listening = _listening(*host_and_port(listen))
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -37,13 +36,17 @@ async def serve_web(app: Application, listen: str) -> AsyncIterator[None]:
         timeout_keep_alive=75,
     )
     server = _Server(config)
-    serving = asyncio.create_task(server.serve(), name=f"web {listen}")
+    serving = asyncio.create_task(server.serve(sockets=[listening]), name=f"web {listen}")
     try:
-        while not server.started:
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(0.01)
-            if serving.done():
-                raise OSError(f"cannot listen on {listen}")
         yield
     finally:
         server.should_exit = True
         await asyncio.wait([serving])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; raises `OSError`, where uvicorn would end the process."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)

@@ -23,9 +23,10 @@ from services.auth.directory import MAX_AGE
 from services.auth.main import open_desk, serve
 from services.auth.ports import DirectoryUnavailableError
 from services.auth.settings import Settings
-from tests.support.auth import PASSWORD, TOKEN, first_start, free_port, served_auth
+from tests.support.auth import PASSWORD, TOKEN, first_start, served_auth
 from tests.support.fakes import make_platform
 from tests.support.mail import ANN, BOB, EVE
+from tests.support.ports import free_port
 
 DEADLINE = 10.0
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.sink import Sink
-from tests.support.stack import free_port, make_stack
+from tests.support.stack import make_stack
 
 
 @pytest.fixture(params=["embedded", "brokered"])

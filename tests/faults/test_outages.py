@@ -7,8 +7,9 @@ import smtplib
 import pytest
 
 from tests.support.places import Detour
+from tests.support.ports import free_port
 from tests.support.sink import Sink
-from tests.support.stack import STRANGER, free_port, make_stack, send, wait_until
+from tests.support.stack import STRANGER, make_stack, send, wait_until
 
 ANN = "ann@ours.test"
 MESSAGE = b"Subject: hi\r\n\r\nhi\r\n"

@@ -1,6 +1,5 @@
 """Auth, really served on a free port, over a database of its own."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from services.auth.edge.app import application
 from services.auth.main import open_desk
 from services.auth.settings import Settings
 from tests.support.fakes import make_platform
+from tests.support.ports import free_port
 
 ADMIN, PASSWORD = "admin", "correct horse"
 TOKEN = "service-token"
@@ -90,10 +90,3 @@ async def first_start(desk: Desk, platform: Platform) -> None:
         lan=settings.lan,
         password=settings.admin_password,
     )
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -19,6 +19,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.ports import free_port
+
 RABBITMQ_BIN = Path("/usr/lib/rabbitmq/bin")
 POSTGRES_BINS = Path("/usr/lib/postgresql")
 PACKAGES = ("rabbitmq-server", "postgresql")
@@ -81,13 +83,6 @@ def install(*packages: str, unless: Callable[[], bool] = lambda: False) -> None:
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             raise BrokerError(f"the tests need {names}: install them (apt-get install {names})")
         _apt_install(list(packages))
-
-
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _has_rabbitmq() -> bool:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.brokers import install
-from tests.support.stack import free_port, wait_until
+from tests.support.ports import free_port
+from tests.support.stack import wait_until
 
 _MAIN_CF = """\
 compatibility_level = 3.6

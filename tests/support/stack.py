@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import smtplib
-import socket
 import ssl
 import subprocess
 import sys
@@ -23,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 DOMAIN = "ours.test"
 PASSWORD = "a long enough password"
@@ -33,12 +34,6 @@ _OUTER = dict(os.environ)  # noqa: TID251 - what the processes inherit
 
 SERVICES = ("auth", "ledger", "router", "delivery", "ingress")
 READY_WITHIN = 60
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def wait_until(holds: Callable[[], Any], what: str, within: float = 30) -> Any:

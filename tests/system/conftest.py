@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.sink import Sink
-from tests.support.stack import Stack, free_port, make_stack
+from tests.support.stack import Stack, make_stack
 
 ANN, BEN = "ann@ours.test", "ben@ours.test"
 
