@@ -44,7 +44,7 @@ async def serve(platform: Platform, settings: Settings) -> None:
     async with _database(platform) as database, Peer(platform.settings.auth_url, token) as auth:
         books, room, reading = SqlBooks(database), SqlWaitingRoom(database), Reading(database)
         ledger = Ledger(platform, books, room)
-        traces = Intake(ledger.trace, platform.bus, settings.patience)
+        traces = Intake(ledger.trace, platform.bus, settings.patience, pace=settings.pace)
         deferrals = Intake(ledger.defer, platform.bus, settings.patience)
         releaser = Releaser(platform, room, settings.tick, traces.trouble)
         doorkeeper = Doorkeeper(auth, asyncio.get_running_loop().time)

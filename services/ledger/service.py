@@ -23,15 +23,23 @@ class Intake(Generic[E]):
     """Stores events, and waits while nothing can be stored.
 
     An outage of the database must not count against an event: it stays in hand
-    for ``patience``, and then queues again.
+    for ``patience``, and then queues again. After a call we rest for ``pace``, so
+    that more gather for the next: nobody waits for us, and every commit keeps the
+    disk from somebody who is waited for.
     """
 
     def __init__(
-        self, store: Callable[[Sequence[E]], Awaitable[None]], bus: Bus, patience: timedelta
+        self,
+        store: Callable[[Sequence[E]], Awaitable[None]],
+        bus: Bus,
+        patience: timedelta,
+        *,
+        pace: timedelta = timedelta(0),
     ) -> None:
         self._store = store
         self._bus = bus
         self._patience = patience.total_seconds()
+        self._pace = pace.total_seconds()
         self._trouble = ""
 
     def trouble(self) -> str:
@@ -44,6 +52,7 @@ class Intake(Generic[E]):
             await self._store_all(events)
         except StoreUnavailableError:
             await self._bus.publish(*events)
+        await asyncio.sleep(self._pace)
 
     async def _store_all(self, events: Sequence[E]) -> None:
         """Store ``events``, however often that must be tried; not for longer than we may."""

@@ -14,6 +14,10 @@ class Settings(PostroomSettings):
     model_config = SettingsConfigDict(env_prefix="POSTROOM_LEDGER_", frozen=True, extra="ignore")
 
     listen: str = Field(default="127.0.0.1:8002", description="HOST:PORT of the REST API.")
+    pace: Duration = Field(
+        default=timedelta(milliseconds=100),
+        description="How long traces gather before they are entered together.",
+    )
     tick: Duration = Field(
         default=timedelta(seconds=1),
         description="The longest that waiting mail which is due stays unnoticed.",
