@@ -8,7 +8,7 @@ event                emitted by                consumed by                  how 
 `MailRouted`         router, ledger            delivery (a lane for local   work
                      (waiting mail now due)    and one for remote legs)
 `MailDeferred`       delivery                  ledger                       work
-`MailTraced`         everyone                  ledger                       work
+`MailTraced`         router, delivery          ledger                       work
 `DirectoryChanged`   auth                      auth, ingress, router        broadcast
 ===================  ========================  ===========================  ==============
 
@@ -59,9 +59,17 @@ Hop = Local | Remote | Nowhere
 
 @dataclass(frozen=True, slots=True)
 class MailAccepted:
-    """We answered 250 for this message, or made it ourselves: it is ours now."""
+    """We answered 250 for this message, or made it ourselves: it is ours now.
+
+    The only event of whoever makes it ours; the ledger hears of it from the router.
+    ``origin`` says where it came from: a listener and a client address (``mx
+    192.0.2.1``), or the leg that it reports on. ``rules`` names the rule that let
+    each recipient in, in the order of the recipients; it may be empty.
+    """
 
     envelope: Envelope
+    origin: str = ""
+    rules: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -158,8 +166,7 @@ class Trace:
 class Summary:
     """What the ledger remembers of a message beside its timeline; comes with ``ACCEPTED``.
 
-    ``blob`` is empty when the content is inline. ``origin`` says where it came
-    from: a listener and a client address, or the leg that it reports on.
+    ``blob`` is empty when the content is inline. ``origin`` is that of `MailAccepted`.
     """
 
     sender: Address | None

@@ -1,4 +1,7 @@
-"""Intake: makes a message ours. The client hears 250 only after this has succeeded."""
+"""Intake: makes a message ours. The client hears 250 only after this has succeeded.
+
+That costs one event: what the ledger wants to know travels in it, and is told by the router.
+"""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -6,8 +9,8 @@ from datetime import datetime
 
 from kernel.blobs.port import BlobsUnavailableError
 from kernel.bus.port import BusUnavailableError
-from kernel.model.envelope import Blob, Content, Envelope
-from kernel.model.events import MailAccepted, MailTraced, Stage, Summary, Trace
+from kernel.model.envelope import Content, Envelope
+from kernel.model.events import MailAccepted
 from kernel.model.reply import Reply
 from kernel.platform import Platform
 from services.ingress import journal
@@ -43,10 +46,11 @@ class Intake:
         return fields_before(offer, head, self.platform.settings.hostname, now)
 
     async def _publish(self, offer: Offer, content: Content, now: datetime) -> Reply:
-        """Publish. If that fails the blob stays: the events may have come through all the same."""
+        """Publish. If that fails the blob stays: the event may have come through all the same."""
         envelope = _envelope(offer, content, now)
+        accepted = MailAccepted(envelope, f"{offer.listener} {offer.client}", offer.rules)
         try:
-            await self.platform.bus.publish(MailAccepted(envelope), _traced(offer, envelope))
+            await self.platform.bus.publish(accepted)
         except BusUnavailableError as error:
             journal.deferred(offer, error)
             return replies.TRY_LATER
@@ -67,22 +71,6 @@ def _envelope(offer: Offer, content: Content, now: datetime) -> Envelope:
         ret=offer.ret,
         envid=offer.envid,
     )
-
-
-def _traced(offer: Offer, envelope: Envelope) -> MailTraced:
-    content = envelope.content
-    summary = Summary(
-        sender=envelope.sender,
-        size=envelope.size,
-        origin=f"{offer.listener} {offer.client}",
-        submitter=envelope.submitter,
-        blob=content.id if isinstance(content, Blob) else "",
-    )
-    traces = tuple(
-        Trace(recipient.address, Stage.ACCEPTED, detail=rule)
-        for recipient, rule in zip(offer.recipients, offer.rules, strict=True)
-    )
-    return MailTraced(envelope.id, envelope.received_at, envelope.id, traces, summary)
 
 
 async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

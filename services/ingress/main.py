@@ -1,6 +1,6 @@
 """Ingress: takes mail from the network and makes it ours.
 
-Emits `MailAccepted` and `MailTraced`. Asks auth who may do what.
+Emits `MailAccepted`. Asks auth who may do what.
 """
 
 import asyncio

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain, repeat
 
 from kernel import maillog
 from kernel.model.address import Address
-from kernel.model.envelope import Envelope
+from kernel.model.envelope import Blob, Envelope
 from kernel.model.events import (
     MailAccepted,
     MailDeferred,
@@ -15,6 +16,7 @@ from kernel.model.events import (
     MailTraced,
     Remote,
     Stage,
+    Summary,
     Trace,
 )
 from kernel.model.questions import Whereabouts
@@ -68,6 +70,7 @@ class Router:
         await self.platform.bus.publish(
             *sure,
             *(_unless_routed(leg, now) for leg in unsure),
+            _accepted(mail),
             *_expanded(mail.envelope, expansion, now),
             *_routed(sure, now),
         )
@@ -100,11 +103,30 @@ def _unless_routed(leg: MailRouted, now: datetime) -> MailDeferred:
     return MailDeferred(leg, now + SETTLING, PERHAPS_ROUTED, unless=(Stage.ROUTED,))
 
 
+def _accepted(mail: MailAccepted) -> MailTraced:
+    """Tell the ledger of the mail, and who was let in by which rule, when it came."""
+    envelope = mail.envelope
+    content = envelope.content
+    summary = Summary(
+        sender=envelope.sender,
+        size=envelope.size,
+        origin=mail.origin,
+        submitter=envelope.submitter,
+        blob=content.id if isinstance(content, Blob) else "",
+    )
+    traces = tuple(
+        Trace(recipient.address, Stage.ACCEPTED, detail=rule)
+        for recipient, rule in zip(envelope.recipients, chain(mail.rules, repeat("")), strict=False)
+    )
+    return MailTraced(envelope.id, envelope.received_at, envelope.id, traces, summary)
+
+
 def _expanded(envelope: Envelope, expansion: Expansion, now: datetime) -> Iterator[MailTraced]:
     """Tell the ledger who receives the mail in whose stead, in one breath.
 
     Members are accepted by the same event that ends their alias, so that the mail
-    never looks as if it had ended.
+    never looks as if it had ended. That event is not the one that opens the mail's
+    account: when a second routing finds new members, it has to open an ended mail again.
     """
     if not expansion.replacements:
         return

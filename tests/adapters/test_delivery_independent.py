@@ -66,7 +66,7 @@ async def test_a_message_passes_byte_for_byte_and_the_refused_comes_back():
     assert envelope.original_content == MESSAGE
     assert envelope.mail_from == "ann@ours.test"
     assert envelope.rcpt_tos == ["bob@elsewhere.test"]
-    report, traced, _ = published
+    report, traced = published
     assert isinstance(report, MailAccepted)
     assert scan_message(message_from_bytes(report.envelope.content)) == {str(CAT).encode()}
     assert isinstance(traced, MailTraced)

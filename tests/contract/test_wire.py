@@ -1,8 +1,9 @@
 """Bytes that an earlier version wrote stay readable, and today's stay as they are.
 
 ``golden/*.msgpack`` holds one event of each kind as this version writes it: a file is
-never changed, only joined by others. ``older-*`` were written by hand: what was new
-later is missing, and there is a field that nobody knows.
+never changed, only joined by others. `OLDER` are as versions before this one wrote them;
+``older-*`` were written by hand: what was new later is missing, and there is a field
+that nobody knows.
 """
 
 from pathlib import Path
@@ -58,9 +59,15 @@ LEG = MailRouted(FULL, Remote("elsewhere.test"), 2)
 SUMMARY = Summary(ANN, len(MESSAGE), "submission 127.0.0.2", "ann", MAIL_ID)
 
 EVENTS = {
-    "mail-accepted": MailAccepted(make_envelope(BOB, CAT)),
-    "mail-accepted-full": MailAccepted(FULL),
-    "mail-accepted-report": MailAccepted(make_envelope(ANN, sender=None)),
+    "mail-accepted-from-mx": MailAccepted(
+        make_envelope(BOB, CAT), "mx 192.0.2.1", ("local", "network")
+    ),
+    "mail-accepted-from-user": MailAccepted(
+        FULL, "submission 127.0.0.2", ("authenticated", "authenticated")
+    ),
+    "mail-accepted-from-delivery": MailAccepted(
+        make_envelope(ANN, sender=None), f"report on {LEG.id}"
+    ),
     "mail-routed-local": MailRouted(FULL, Local()),
     "mail-routed-remote": LEG,
     "mail-routed-nowhere": MailRouted(FULL, Nowhere(GONE)),
@@ -75,6 +82,9 @@ EVENTS = {
     "directory-changed": DirectoryChanged("users", "ann"),
 }
 OLDER = {
+    "mail-accepted": MailAccepted(make_envelope(BOB, CAT)),
+    "mail-accepted-full": MailAccepted(FULL),
+    "mail-accepted-report": MailAccepted(make_envelope(ANN, sender=None)),
     "older-mail-accepted": MailAccepted(make_envelope(BOB)),
     "older-mail-routed": make_leg(BOB),
     "older-mail-deferred": MailDeferred(make_leg(BOB, hop=Local()), AN_HOUR_LATER, BUSY),

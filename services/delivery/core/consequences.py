@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from kernel.model.envelope import Blob, Envelope
+from kernel.model.envelope import Envelope
 from kernel.model.events import (
     OUTCOMES,
     MailAccepted,
@@ -10,7 +10,6 @@ from kernel.model.events import (
     MailRouted,
     MailTraced,
     Stage,
-    Summary,
     Trace,
     Work,
 )
@@ -36,15 +35,13 @@ def consequences(
     """
     events: list[Work] = []
     if report is not None:
-        events.append(MailAccepted(report))
+        events.append(MailAccepted(report, origin=f"report on {leg.id}"))
     if settlement.retry is not None:
         retry = settlement.retry
         events.append(MailDeferred(retry.leg, retry.due, retry.why))
     if settlement.fates:
         traces = tuple(_trace(fate, settlement, host) for fate in settlement.fates)
         events.append(MailTraced(leg.envelope.id, now, leg.id, traces))
-    if report is not None:
-        events.append(_acceptance(report, leg, now))
     return tuple(events)
 
 
@@ -54,19 +51,6 @@ def doubt(leg: MailRouted, now: datetime) -> MailDeferred:
     Once the traces are in, the ledger leaves out whoever was served.
     """
     return MailDeferred(leg, now + SHORT_WAIT * jitter(leg.id), UNCERTAIN, unless=OUTCOMES)
-
-
-def _acceptance(report: Envelope, leg: MailRouted, now: datetime) -> MailTraced:
-    """Return the first entry in the timeline of the report on ``leg``."""
-    content = report.content
-    summary = Summary(
-        sender=None,
-        size=report.size,
-        origin=f"report on {leg.id}",
-        blob=content.id if isinstance(content, Blob) else "",
-    )
-    traces = tuple(Trace(r.address, Stage.ACCEPTED) for r in report.recipients)
-    return MailTraced(report.id, now, report.id, traces, summary)
 
 
 def _trace(fate: Fate, settlement: Settlement, host: Host | None) -> Trace:

@@ -1,17 +1,37 @@
 """The router turns accepted mail into legs, and tells the ledger."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from kernel.bus.port import BusUnavailableError
 from kernel.model.address import Address
-from kernel.model.events import Local, MailAccepted, MailDeferred, MailTraced, Stage, Trace
+from kernel.model.envelope import Blob
+from kernel.model.events import (
+    Local,
+    MailAccepted,
+    MailDeferred,
+    MailTraced,
+    Stage,
+    Summary,
+    Trace,
+)
 from kernel.model.questions import Place, Whereabouts
 from services.router.ports import DirectoryUnavailableError
 from services.router.service import PERHAPS_ROUTED, SETTLING, Router
 from tests.support.fakes import make_platform
-from tests.support.mail import ANN, BOB, CAT, MAIL_ID, NOON, make_envelope, make_leg
+from tests.support.mail import (
+    AN_HOUR_LATER,
+    ANN,
+    BOB,
+    CAT,
+    MAIL_ID,
+    MESSAGE,
+    NOON,
+    make_envelope,
+    make_leg,
+)
 
 ALL = Address("all", "ours.test")
 KNOWN = {
@@ -51,6 +71,16 @@ def router(platform):
     return Router(platform, DictDirectory())
 
 
+def accepted(*recipients):
+    traces = tuple(Trace(recipient, Stage.ACCEPTED) for recipient in recipients)
+    return MailTraced(MAIL_ID, NOON, MAIL_ID, traces, Summary(ANN, len(MESSAGE), origin=""))
+
+
+def stages(bus):
+    traces = [e for e in bus.published if isinstance(e, MailTraced)]
+    return [[(t.recipient, t.stage) for t in traced.traces] for traced in traces]
+
+
 def routed(leg, *recipients):
     hop = str(leg.hop)
     traces = tuple(Trace(recipient, Stage.ROUTED, hop) for recipient in recipients)
@@ -62,13 +92,39 @@ async def test_legs_are_published_before_what_is_told_of_them(router, platform):
 
     await router.accept(MailAccepted(make_envelope(ANN, BOB)))
 
-    assert platform.bus.published == [local, remote, routed(local, ANN), routed(remote, BOB)]
+    assert platform.bus.published == [
+        local,
+        remote,
+        accepted(ANN, BOB),
+        routed(local, ANN),
+        routed(remote, BOB),
+    ]
+
+
+async def test_the_ledger_is_told_where_the_mail_came_from_and_who_was_let_in_by_which_rule(
+    platform,
+):
+    router = Router(make_platform(bus=platform.bus, clock=lambda: AN_HOUR_LATER), DictDirectory())
+    envelope = make_envelope(ANN, BOB, content=Blob(MAIL_ID, 1_000_000))
+    envelope = replace(envelope, submitter="ann")
+
+    await router.accept(MailAccepted(envelope, "mx 192.0.2.1", ("local", "network")))
+
+    told = next(e for e in platform.bus.published if isinstance(e, MailTraced))
+    assert told == MailTraced(
+        MAIL_ID,
+        NOON,
+        MAIL_ID,
+        (Trace(ANN, Stage.ACCEPTED, "local"), Trace(BOB, Stage.ACCEPTED, "network")),
+        Summary(ANN, 1_000_000, "mx 192.0.2.1", "ann", MAIL_ID),
+    )
 
 
 async def test_an_alias_ends_and_its_members_begin_in_one_event(router, platform):
     await router.accept(MailAccepted(make_envelope(ALL)))
 
-    expanded = next(e for e in platform.bus.published if isinstance(e, MailTraced))
+    told, expanded, *_ = (e for e in platform.bus.published if isinstance(e, MailTraced))
+    assert told == accepted(ALL)
     assert expanded.cause == MAIL_ID
     assert [(t.recipient, t.stage) for t in expanded.traces] == [
         (ALL, Stage.EXPANDED),
@@ -76,13 +132,16 @@ async def test_an_alias_ends_and_its_members_begin_in_one_event(router, platform
         (BOB, Stage.ACCEPTED),
     ]
     assert expanded.traces[0].detail == "ann@ours.test, bob@elsewhere.test"
+    assert expanded.summary is None
 
 
 async def test_a_member_who_is_addressed_too_is_not_accepted_twice(router, platform):
     await router.accept(MailAccepted(make_envelope(ALL, ANN)))
 
-    expanded = next(e for e in platform.bus.published if isinstance(e, MailTraced))
-    assert [t.recipient for t in expanded.traces if t.stage is Stage.ACCEPTED] == [BOB]
+    assert stages(platform.bus)[:2] == [
+        [(ALL, Stage.ACCEPTED), (ANN, Stage.ACCEPTED)],
+        [(ALL, Stage.EXPANDED), (BOB, Stage.ACCEPTED)],
+    ]
 
 
 async def test_what_may_have_been_routed_before_asks_the_ledger_about_remote_legs(router, platform):
@@ -91,13 +150,13 @@ async def test_what_may_have_been_routed_before_asks_the_ledger_about_remote_leg
     await router.accept_again(MailAccepted(make_envelope(ANN, BOB)))
 
     doubtful = MailDeferred(remote, NOON + SETTLING, PERHAPS_ROUTED, unless=(Stage.ROUTED,))
-    assert platform.bus.published == [local, doubtful, routed(local, ANN)]
+    assert platform.bus.published == [local, doubtful, accepted(ANN, BOB), routed(local, ANN)]
 
 
 async def test_a_leg_in_doubt_is_not_said_to_be_routed(router, platform):
     await router.accept_again(MailAccepted(make_envelope(BOB)))
 
-    assert not any(isinstance(event, MailTraced) for event in platform.bus.published)
+    assert stages(platform.bus) == [[(BOB, Stage.ACCEPTED)]]
 
 
 async def test_an_outage_of_auth_is_waited_for(platform):
@@ -110,7 +169,7 @@ async def test_an_outage_of_auth_is_waited_for(platform):
 
 
 async def test_a_long_outage_of_auth_puts_the_mail_back_on_its_queue(platform):
-    mail = MailAccepted(make_envelope(BOB))
+    mail = MailAccepted(make_envelope(BOB), "mx 192.0.2.1", ("network",))
     patience = timedelta(milliseconds=20)
 
     await Router(platform, DictDirectory(outages=1000), patience).accept(mail)
