@@ -1,7 +1,7 @@
 """The bus as services see it: single events, whatever they travel in.
 
 Adapters: `kernel.bus.sqlite` (one machine) and `kernel.bus.rabbitmq`. One
-contract suite, ``tests/contract/test_bus.py``, holds them to these words.
+contract suite, ``tests/contract/test_bus*.py``, holds them to these words.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
