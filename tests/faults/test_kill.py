@@ -50,7 +50,7 @@ class Load:
         for _ in range(10):
             with self._lock:
                 number = next(self._numbers)
-            body = f"Subject: number {number} end\r\n\r\n".encode() + b"x" * 3000 + b"\r\n"
+            body = f"Subject: number {number} end\r\n\r\n".encode() + (b"x" * 70 + b"\r\n") * 40
             send(session, "load@lan.test", [ANN, f"n{number}@remote.test"], body)
             with self._lock:
                 self.accepted.append(number)
