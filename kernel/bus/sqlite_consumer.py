@@ -133,11 +133,11 @@ class Consumer(Generic[W]):
                 self._claim()
 
     def _next(self) -> list[Taken[W]]:
-        """Return what goes into one call. What has failed before goes alone."""
+        """Return what goes into one call. What is on its last chance goes alone."""
         waiting, limit = self._waiting, self._handling.limit
         taken = [waiting.popleft()]
-        if not taken[0][0].failures:
-            while waiting and len(taken) < limit and not waiting[0][0].failures:
+        if not taken[0][0].is_last_chance:
+            while waiting and len(taken) < limit and not waiting[0][0].is_last_chance:
                 taken.append(waiting.popleft())
         return taken
 

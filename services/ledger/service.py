@@ -23,7 +23,7 @@ class Intake(Generic[E]):
     """Stores events, and waits while nothing can be stored.
 
     An outage of the database must not count against an event: it stays in hand
-    for ``patience``, and then queues again. After a call we rest for ``pace``, so
+    for ``patience``, and then queues again. In a crowd we rest for ``pace``, so
     that more gather for the next: nobody waits for us, and every commit keeps the
     disk from somebody who is waited for.
     """
@@ -52,7 +52,8 @@ class Intake(Generic[E]):
             await self._store_all(events)
         except StoreUnavailableError:
             await self._bus.publish(*events)
-        await asyncio.sleep(self._pace)
+        if len(events) > 1:
+            await asyncio.sleep(self._pace)
 
     async def _store_all(self, events: Sequence[E]) -> None:
         """Store ``events``, however often that must be tried; not for longer than we may."""
