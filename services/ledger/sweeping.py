@@ -9,7 +9,7 @@ import structlog
 from kernel.blobs.port import BlobsUnavailableError
 from kernel.bus.port import BusUnavailableError, queue_of
 from kernel.model.envelope import BlobId, MailId
-from kernel.model.events import MailTraced
+from kernel.model.events import MailAccepted, MailTraced
 from kernel.platform import Platform
 from services.ledger.metrics import BLOBS_DELETED
 from services.ledger.ports import Books, StoreUnavailableError, WaitingRoom
@@ -18,6 +18,7 @@ from services.ledger.settings import Settings
 AT_ONCE = 500
 TOMBSTONES = timedelta(days=1)
 ORPHANS_EVERY = timedelta(hours=1)
+_TELLING = {queue_of(MailAccepted, ""), queue_of(MailTraced, ""), "parked"}
 UNAVAILABLE = (StoreUnavailableError, BlobsUnavailableError, BusUnavailableError)
 
 _log = structlog.get_logger("ledger")
@@ -60,10 +61,11 @@ class Sweeper:
     async def sweep_orphans(self, written_before: datetime) -> None:
         """Remove old blobs of which no mail has need.
 
-        While traces are still on the bus nobody knows whether one of them speaks
-        of such a mail: then nothing is removed.
+        The ledger hears of a mail when it is routed. While mail that is not, or a
+        trace, is still on the bus, or anything is parked, nobody knows whether it
+        speaks of such a blob: then nothing is removed.
         """
-        if await self._unread_traces():
+        if await self._untold():
             return
         batch: set[BlobId] = set()
         async for blob in self._platform.blobs.older_than(written_before):
@@ -85,7 +87,6 @@ class Sweeper:
         await self._books.blobs_deleted(blobs.keys())
         BLOBS_DELETED.inc(len(blobs))
 
-    async def _unread_traces(self) -> int:
-        name = queue_of(MailTraced, "")
+    async def _untold(self) -> int:
         queues = await self._platform.bus.queues()
-        return sum(queue.ready + queue.taken for queue in queues if queue.name == name)
+        return sum(queue.ready + queue.taken for queue in queues if queue.name in _TELLING)

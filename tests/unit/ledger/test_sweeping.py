@@ -14,9 +14,13 @@ from tests.unit.ledger.fakes import MemoryBooks, MemoryRoom
 OLD = NOON - timedelta(days=7)
 
 
-class BusWithTraces(RecordingBus):
+class BusWith(RecordingBus):
+    def __init__(self, *queues):
+        super().__init__()
+        self._queues = queues
+
     async def queues(self):
-        return (QueueState("MailTraced", 1, 0, 1),)
+        return self._queues
 
 
 @pytest.fixture
@@ -50,9 +54,19 @@ async def test_old_contents_that_no_mail_needs_are_deleted(books):
     assert set(platform.blobs.blobs) == {MAIL_ID}
 
 
-async def test_nothing_is_an_orphan_while_traces_are_on_the_bus(books):
-    platform, sweeping = sweeper(books, bus=BusWithTraces())
+@pytest.mark.parametrize("queue", ["MailAccepted", "MailTraced", "parked"])
+async def test_nothing_is_an_orphan_while_the_bus_may_hold_word_of_it(books, queue):
+    platform, sweeping = sweeper(books, bus=BusWith(QueueState(queue, 1, 0, 1)))
 
     await sweeping.sweep_orphans(OLD)
 
     assert set(platform.blobs.blobs) == {MAIL_ID, "orphan"}
+
+
+async def test_what_is_routed_already_keeps_no_orphan(books):
+    bus = BusWith(QueueState("MailRouted.remote", 1, 0, 1), QueueState("parked", 0, 0, 0))
+    platform, sweeping = sweeper(books, bus=bus)
+
+    await sweeping.sweep_orphans(OLD)
+
+    assert platform.blobs.blobs == {}
