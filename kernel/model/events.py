@@ -133,8 +133,9 @@ class MailDeferred:
     the last word on it.
 
     ``unless`` is set when a worker vanished while it had the work, so that nobody
-    knows how far it came: recipients of whom the timeline has an entry of one of
-    these stages, with ``leg`` as its cause, have been served and are left out.
+    knows how far it came, and when a leg comes back untried: recipients of whom the
+    timeline has an entry of one of these stages, with ``leg`` as its cause, have been
+    served and are left out. Without it, a leg that has waited before is a twin.
     """
 
     leg: MailRouted

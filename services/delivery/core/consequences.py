@@ -16,7 +16,7 @@ from kernel.model.events import (
 from kernel.model.reply import Reply
 from services.delivery.core.routes import Host
 from services.delivery.core.schedule import jitter
-from services.delivery.core.settle import SHORT_WAIT, Fate, Settlement
+from services.delivery.core.settle import SHORT_WAIT, Fate, Retry, Settlement
 
 UNCERTAIN = Reply(451, "4.3.0", "The worker that had this in hand has gone")
 
@@ -37,12 +37,22 @@ def consequences(
     if report is not None:
         events.append(MailAccepted(report, origin=f"report on {leg.id}"))
     if settlement.retry is not None:
-        retry = settlement.retry
-        events.append(MailDeferred(retry.leg, retry.due, retry.why))
+        events.append(_deferral(leg, settlement.retry))
     if settlement.fates:
         traces = tuple(_trace(fate, settlement, host) for fate in settlement.fates)
         events.append(MailTraced(leg.envelope.id, now, leg.id, traces))
     return tuple(events)
+
+
+def _deferral(leg: MailRouted, retry: Retry) -> MailDeferred:
+    """Return the deferral of what is left of ``leg``.
+
+    A leg that nobody has tried goes back under the name under which it may have waited
+    before. The ledger would take it for a twin of its former stay and drop it, so it goes
+    back in doubt, like everything that returns.
+    """
+    unless = OUTCOMES if retry.leg.id == leg.id else ()
+    return MailDeferred(retry.leg, retry.due, retry.why, unless)
 
 
 def doubt(leg: MailRouted, now: datetime) -> MailDeferred:

@@ -146,8 +146,13 @@ async def test_what_was_not_tried_comes_back_soon_and_leaves_no_trace():
     (deferred,) = await attempt(leg, Later(BUSY))
 
     assert deferred.leg == leg
-    assert deferred.unless == ()
     assert deferred.due - NOON < timedelta(seconds=6)
+
+
+async def test_what_was_not_tried_is_no_twin_of_its_last_stay_in_the_waiting_room():
+    (deferred,) = await attempt(make_leg(BOB, attempt=2), Later(BUSY))
+
+    assert deferred.unless == OUTCOMES
 
 
 async def test_what_was_not_tried_is_tried_when_it_comes_back():
