@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from kernel import maillog
-from kernel.blobs.port import read_whole
+from kernel.blobs.port import BlobMissingError, BlobsUnavailableError, read_whole
 from kernel.model.envelope import INLINE_LIMIT, Content, Envelope
 from kernel.model.events import Hop, MailRouted, Remote, Work
 from kernel.model.reply import Reply
@@ -24,6 +24,7 @@ from services.delivery.ports import Carried, Courier, Later
 
 LONGEST_ATTEMPT = timedelta(minutes=10)
 TOOK_TOO_LONG = Reply(451, "4.4.7", "The attempt took too long")
+NO_CONTENT = Reply(451, "4.3.0", "The content of the message cannot be read now")
 MAX_HEADERS = 65_536  # octets of an original's headers that a report returns
 
 
@@ -80,14 +81,19 @@ class Delivery:
             await self.platform.bus.publish(doubt(leg, self.platform.clock()))
 
     async def _carry(self, leg: MailRouted) -> Carried | Later:
-        """Try within bounds: the bus takes a leg back from a worker that holds it for too long."""
+        """Try within bounds: the bus takes a leg back from a worker that holds it for too long.
+
+        That the blob store is away is nobody's fault: the leg waits for it as for a remote.
+        """
         try:
             async with asyncio.timeout(self.longest_attempt.total_seconds()) as limit:
                 return await self.couriers[type(leg.hop)].carry(leg)
         except TimeoutError:
             if not limit.expired():
                 raise
-            return Carried({r.address: TOOK_TOO_LONG for r in leg.envelope.recipients})
+            return _for_all(leg, TOOK_TOO_LONG)
+        except BlobsUnavailableError:
+            return _for_all(leg, NO_CONTENT)
 
     async def _say(self, leg: MailRouted, events: tuple[Work, ...]) -> None:
         """Publish the outcome; if that fails, keep it, so that nobody is served twice for it."""
@@ -114,9 +120,13 @@ class Delivery:
         return envelope
 
     async def _returned(self, original: Envelope) -> Returned:
-        if returns_whole(original):
-            return Returned(await read_whole(original.content, self.platform.blobs), whole=True)
-        return Returned(await self._headers(original.content), whole=False)
+        """Return what goes back; nothing if it cannot be read: the remotes have answered by now."""
+        try:
+            if returns_whole(original):
+                return Returned(await read_whole(original.content, self.platform.blobs), whole=True)
+            return Returned(await self._headers(original.content), whole=False)
+        except (BlobMissingError, BlobsUnavailableError):
+            return Returned(b"", whole=False)
 
     async def _headers(self, content: Content) -> bytes:
         if isinstance(content, bytes):
@@ -127,6 +137,10 @@ class Delivery:
             if b"\r\n\r\n" in octets or len(octets) > MAX_HEADERS:
                 break
         return octets.partition(b"\r\n\r\n")[0][:MAX_HEADERS]
+
+
+def _for_all(leg: MailRouted, reply: Reply) -> Carried:
+    return Carried({recipient.address: reply for recipient in leg.envelope.recipients})
 
 
 def _note(leg: MailRouted, settlement: Settlement, host: Host | None, now: datetime) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from kernel.blobs.port import BlobMissingError
+from kernel.blobs.port import BlobMissingError, BlobsUnavailableError
 from kernel.bus.port import BusUnavailableError
 from kernel.model.envelope import INLINE_LIMIT, Blob, Recipient
 from kernel.model.events import (
@@ -21,7 +21,7 @@ from services.delivery.core.bounce import report_id
 from services.delivery.core.routes import Host
 from services.delivery.core.schedule import RetrySchedule
 from services.delivery.ports import Carried, Later
-from services.delivery.service import TOOK_TOO_LONG, Delivery
+from services.delivery.service import NO_CONTENT, TOOK_TOO_LONG, Delivery
 from tests.support.fakes import make_platform
 from tests.support.mail import (
     A_WEEK_LATER,
@@ -224,6 +224,23 @@ async def test_a_missing_blob_is_for_a_person_to_look_at():
         await delivery.attempt(make_leg(BOB))
 
     assert delivery.platform.bus.published == []
+
+
+async def test_an_outage_of_the_blob_store_is_a_deferral():
+    deferred, traced = await attempt(make_leg(BOB), BlobsUnavailableError("stale file handle"))
+
+    assert deferred.why == NO_CONTENT
+    assert deferred.why.is_transient
+    assert stages(traced) == {BOB: Stage.DEFERRED}
+
+
+async def test_a_report_goes_out_even_if_the_original_cannot_be_read():
+    leg = make_leg(BOB, CAT, content=Blob("gone", INLINE_LIMIT + 1))
+
+    report, traced = await attempt(leg, {BOB: OK, CAT: GONE})
+
+    assert b"Action: failed" in report.envelope.content
+    assert stages(traced) == {BOB: Stage.RELAYED, CAT: Stage.FAILED}
 
 
 async def test_an_attempt_without_end_is_cut_off():
