@@ -66,6 +66,10 @@ class Peer:
 
 
 def shows_token(authorization: str | None, token: str) -> bool:
-    """Return whether an ``Authorization`` header field carries the service credential."""
+    """Return whether an ``Authorization`` header field carries the service credential.
+
+    An empty ``token`` is nobody's: it would let in whoever shows none.
+    """
     scheme, _, shown = (authorization or "").partition(" ")
-    return scheme == SERVICE_SCHEME and hmac.compare_digest(shown.encode(), token.encode())
+    same = hmac.compare_digest(shown.encode(), token.encode())
+    return scheme == SERVICE_SCHEME and same and bool(token)

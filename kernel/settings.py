@@ -87,6 +87,7 @@ class PlatformSettings(PostroomSettings):
         default="http://127.0.0.1:8002", description="Where the ledger is asked."
     )
     service_token: SecretStr = Field(
+        min_length=1,
         description="What services show one another. No default: make a long random one."
     )
     health_listen: str = Field(

@@ -72,3 +72,8 @@ async def test_nobody_there_means_unavailable():
 def test_only_the_token_itself_is_the_token(header):
     assert not shows_token(header, "secret")
     assert shows_token("Bearer secret", "secret")
+
+
+@pytest.mark.parametrize("shown", [None, "", "Bearer", "Bearer ", "Basic "])
+def test_an_empty_credential_lets_nobody_in(shown):
+    assert not shows_token(shown, "")

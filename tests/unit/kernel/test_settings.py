@@ -27,6 +27,13 @@ def test_the_environment_wins_over_the_file(secrets, monkeypatch):
     assert PlatformSettings().service_token.get_secret_value() == "from the environment"
 
 
+def test_an_empty_service_token_is_refused(secrets, monkeypatch):
+    monkeypatch.setenv("POSTROOM_SERVICE_TOKEN", "")
+
+    with pytest.raises(ValidationError, match="service_token"):
+        PlatformSettings()
+
+
 def test_a_secret_is_not_printed(secrets):
     assert "from the file" not in repr(PlatformSettings())
 
