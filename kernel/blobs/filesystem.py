@@ -1,6 +1,5 @@
 """Blobs as files: ``FOLDER/ab/01km…ab``, parted by the last two characters of the name."""
 
-import asyncio
 import os
 import re
 import secrets
@@ -55,11 +54,19 @@ class FileBlobs:
             raise BlobsUnavailableError(f"cannot delete blob {name}: {error}") from error
 
     async def older_than(self, moment: datetime) -> AsyncIterator[BlobId]:
-        """See `Blobs.older_than`. Also clears away what writers that died left half written."""
-        for path in await asyncio.to_thread(lambda: list(_written_before(self._folder, moment))):
-            if path.parent.name == "tmp":
-                path.unlink(missing_ok=True)
-            else:
+        """See `Blobs.older_than`. Also clears away what writers that died left half written.
+
+        Whatever else somebody put into the folder is none of ours, and stays.
+        """
+        try:
+            found = await durable.on_disk(lambda: list(_written_before(self._folder, moment)))
+            for path in found:
+                if path.parent.name == "tmp":
+                    await durable.on_disk(path.unlink, missing_ok=True)
+        except durable.DiskError as error:
+            raise BlobsUnavailableError(f"cannot look through the blobs: {error}") from error
+        for path in found:
+            if path.parent.name == path.name[-2:] and _NAME.fullmatch(path.name):
                 yield path.name
 
     def _path(self, name: BlobId) -> Path:

@@ -100,6 +100,24 @@ async def test_young_blobs_and_half_written_ones_are_not_listed(tmp_path):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+async def test_what_others_left_in_the_folder_is_no_blob(tmp_path):
+    blobs = filesystem.open_store(f"file:///{tmp_path}")
+    await blobs.put(NAME, chunks(b"x"))
+    for name in (".nfs0001", "README", "lost+found"):
+        (tmp_path / name).write_bytes(b"not ours")
+
+    assert [name async for name in blobs.older_than(system_clock() + timedelta(days=1))] == [NAME]
+
+
+async def test_a_folder_that_cannot_be_cleared_is_an_outage(tmp_path):
+    blobs = filesystem.open_store(f"file:///{tmp_path}")
+    await blobs.put(NAME, chunks(b"x"))
+    (tmp_path / "tmp" / "left-behind").symlink_to(tmp_path / "tmp" / "left-behind")
+
+    with pytest.raises(BlobsUnavailableError):
+        [name async for name in blobs.older_than(system_clock() + timedelta(days=1))]
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "a/b", ".hidden", "UPPER"])
 async def test_a_name_cannot_leave_the_folder(tmp_path, name):
     blobs = filesystem.open_store(f"file:///{tmp_path}")
