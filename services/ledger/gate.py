@@ -1,7 +1,6 @@
 """The gate before the REST API: who may look, and how errors are told (RFC 9457)."""
 
 import base64
-import binascii
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -69,7 +68,7 @@ def _basic(header: str | None) -> tuple[str, str] | None:
         return None
     try:
         login, colon, password = base64.b64decode(encoded).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not ASCII, not base64, or not UTF-8
         return None
     return (login, password) if colon else None
 

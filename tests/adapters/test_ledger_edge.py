@@ -156,6 +156,7 @@ async def test_nothing_else_answers_a_stranger(ask, path):
         (aiohttp.encode_basic_auth("locked", "right"), 429),
         ("Bearer another-token", 401),
         ("Basic %%%", 401),
+        ("Basic ä", 401),
         ("Basic " + base64.b64encode(b"no colon").decode(), 401),
     ],
 )

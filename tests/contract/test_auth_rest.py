@@ -58,6 +58,7 @@ BROKEN_CREDENTIALS = [
     "Basic ????",
     "Basic YWRtaW4=",
     "Basic //79",
+    "Basic ä",
     "Bearer wrong",
     "nonsense",
 ]

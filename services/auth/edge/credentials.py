@@ -1,7 +1,6 @@
 """Credentials: HTTP Basic with a user's login and password, or the service token as bearer."""
 
 import base64
-import binascii
 from http import HTTPStatus
 from typing import Annotated, cast
 
@@ -58,7 +57,7 @@ def _basic(header: str | None) -> tuple[str, str]:
         raise _unauthorized("show a credential")
     try:
         login, colon, password = base64.b64decode(encoded).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not ASCII, not base64, or not UTF-8
         raise _unauthorized("the credential is malformed") from None
     if not colon:
         raise _unauthorized("the credential is malformed")
