@@ -12,7 +12,7 @@ from kernel.model.questions import LoginAnswer, LoginQuestion, LoginVerdict
 from kernel.model.reply import printable
 from services.auth.adapters.passwords import Passwords
 from services.auth.core.directory import User, key_of
-from services.auth.core.lan import parse_client
+from services.auth.core.lan import neighbourhood
 from services.auth.core.login import (
     WITH_A_USER,
     WITH_AN_ADDRESS,
@@ -26,6 +26,7 @@ from services.auth.directory import Directory
 
 MOST_COUNTED = 10_000
 LONGEST_PASSWORD = 1024
+LONGEST_LOGIN = 512  # characters, as in the table
 _log = structlog.get_logger("auth")
 
 LOGINS = Counter("postroom_auth_logins_total", "Logins, by verdict.", ["verdict"])
@@ -73,8 +74,8 @@ class Logins:
         more answers than as many in turn.
         """
         user = await self.find(question.login)
-        name = user.login if user else question.login.casefold()
-        client = parse_client(question.client) or question.client
+        name = user.login if user else question.login[:LONGEST_LOGIN].casefold()
+        client = neighbourhood(question.client)
 
         locked = self._locked(name, client)
         correct = not locked and await self._verify(user, question.password)
@@ -88,8 +89,8 @@ class Logins:
 
     async def find(self, name: str) -> User | None:
         """Return the user with this login name, or whose address it is."""
-        if not name.isprintable():
-            return None  # no such name was ever given out, and not every database takes it
+        if not name.isprintable() or len(name) > LONGEST_LOGIN:
+            return None  # no such name was ever given out: it is not worth remembering
         login = name.casefold()
         user = (await self._directory.users((login,)))[login]
         if user is None and (owner := await self._owner(name)):
@@ -128,7 +129,7 @@ def _note(verdict: LoginVerdict, question: LoginQuestion) -> None:
     log(
         "login",
         verdict=verdict.value,
-        login=printable(question.login),
+        login=printable(question.login[:LONGEST_LOGIN]),
         service=question.service,
         listener=question.listener,
         client=question.client,

@@ -18,6 +18,7 @@ WIDEST = {4: 8, 6: 7}
 
 _OCTET_FORM = re.compile(r"(?:\d{1,3}\.){0,3}(?:\*\.){0,3}\*")
 _OCTETS = 4
+_SITE_PREFIX = 64
 _MAPPED_PREFIX = 96  # ::ffff:0:0/96 is IPv4 in disguise (RFC 4291 §2.5.5.2)
 
 
@@ -89,6 +90,17 @@ def parse_client(text: str) -> Client | None:
     except ValueError:
         return None
     return getattr(client, "ipv4_mapped", None) or client
+
+
+def neighbourhood(text: str) -> Network | str:
+    """Return what a client can choose its address from at will; text that is no address is itself.
+
+    That is one IPv4 address, but a whole /64 of IPv6 (RFC 6177 §2).
+    """
+    client = parse_client(text)
+    if client is None:
+        return text
+    return ip_network((client, _SITE_PREFIX if client.version == 6 else 32), strict=False)  # noqa: PLR2004 - bits of IPv4, and IPv6's name
 
 
 def _spell_out(text: str) -> str:

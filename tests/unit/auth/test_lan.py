@@ -7,6 +7,7 @@ import pytest
 from services.auth.core.lan import (
     BadNetworkError,
     Networks,
+    neighbourhood,
     parse_client,
     parse_network,
     trusted_network,
@@ -75,3 +76,11 @@ def test_the_scope_of_a_link_local_address_does_not_matter():
 def test_what_is_no_address_is_in_no_network():
     assert parse_client("unknown") is None
     assert None not in Networks.of(["127.0.0.0/8"])
+
+
+def test_the_addresses_that_one_client_can_take_are_one_neighbourhood():
+    assert neighbourhood("2001:db8::1") == neighbourhood("2001:db8::ffff:2")
+    assert neighbourhood("2001:db8::1") != neighbourhood("2001:db8:0:1::1")
+    assert neighbourhood("192.0.2.1") != neighbourhood("192.0.2.2")
+    assert neighbourhood("192.0.2.1") == neighbourhood("::ffff:192.0.2.1")
+    assert neighbourhood("nonsense") == "nonsense"
