@@ -11,12 +11,14 @@ MAX_LOCAL_PART = 64  # octets, RFC 5321 §4.5.3.1.1
 MAX_DOMAIN = 255  # octets, RFC 5321 §4.5.3.1.2
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+\-/=?^_`{|}~"
-_UTF8 = "\u0080-\U0010ffff"
+_UTF8 = "\u0080-\ud7ff\ue000-\U0010ffff"  # all but surrogates, which UTF-8 cannot say
 _DOT_STRING = re.compile(rf"[{_ATEXT}{_UTF8}]+(?:\.[{_ATEXT}{_UTF8}]+)*")
 _QUOTED = re.compile(rf'"((?:[\x20\x21\x23-\x5b\x5d-\x7e{_UTF8}]|\\[\x20-\x7e])*)"')
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _IPV6_TAG = "ipv6:"  # RFC 5321 §4.1.3
+_AMBIGUOUS = re.compile("[\u00df\u1e9e\u03c2\u200c\u200d]")
+"""ß, ς and the joiners: the codec's IDNA 2003 makes another domain of these than IDNA 2008."""
 
 
 class BadAddressError(ValueError):
@@ -39,7 +41,7 @@ class Address:
     def parse(cls, text: str) -> "Address":
         """Return the address that ``text`` spells, or raise `BadAddressError`."""
         local, domain = _split(text)
-        if len(local.encode("utf-8", "surrogateescape")) > MAX_LOCAL_PART:
+        if len(local.encode()) > MAX_LOCAL_PART:
             raise BadAddressError(f"the local part is longer than {MAX_LOCAL_PART} octets")
         return cls(local, parse_domain(domain))
 
@@ -95,6 +97,9 @@ def _literal(text: str) -> str:
 
 
 def _a_labels(text: str) -> str:
+    """Return the A-labels of ``text``, unless they could be somebody else's (RFC 5894 §7.2)."""
+    if _AMBIGUOUS.search(text):
+        raise BadAddressError("the domain must be written in A-labels (xn--...)")
     try:
         return text.encode("idna").decode("ascii")
     except UnicodeError:

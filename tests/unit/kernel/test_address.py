@@ -55,6 +55,11 @@ def test_an_address_is_understood(text, local, domain):
         "ann@ours.test>",
         "a" * 65 + "@ours.test",
         "ann@" + "a." * 127 + "test",
+        "\udc80@ours.test",
+        '"\ud800"@ours.test',
+        "ann@stra\u00dfe.test",
+        "ann@\u03c2.test",
+        "ann@ou\u200drs.test",
     ],
 )
 def test_what_is_no_address_is_refused(text):
