@@ -13,7 +13,13 @@ from typing import Generic, Self, TypeVar
 import structlog
 
 from kernel import metrics, wire
-from kernel.bus.port import CrowdHandler, Handler, Listener
+from kernel.bus.port import (
+    BusClosedError,
+    BusUnavailableError,
+    CrowdHandler,
+    Handler,
+    Listener,
+)
 from kernel.model.events import (
     Event,
     MailAccepted,
@@ -29,6 +35,8 @@ N = TypeVar("N", bound=Notice)
 
 MAX_FAILURES = 3
 """An event that failed so often is parked."""
+OUTAGE_PAUSE = 1.0
+"""Seconds after which a handler is called again that could not publish."""
 
 _log = structlog.get_logger("bus")
 
@@ -86,12 +94,28 @@ class Handling(Generic[W]):
     async def attempt(self, events: Sequence[W], *, again: bool) -> str:
         """Handle ``events`` in one call; return why that failed, or an empty string."""
         try:
-            await (self._again if again else self._handler)(events)
+            await self._call(events, again=again)
         except Exception as error:  # noqa: BLE001 - whatever it is, the bus goes on
             self._note_failure(events)
             return f"{type(error).__name__}: {error}"
         self._done.inc(len(events))
         return ""
+
+    async def _call(self, events: Sequence[W], *, again: bool) -> None:
+        """Call the handler until it could say what it had to: an outage is no event's fault.
+
+        Counted as a failure, a few of them would park good mail.
+        """
+        while True:
+            try:
+                return await (self._again if again else self._handler)(events)
+            except BusClosedError:
+                raise
+            except BusUnavailableError as error:
+                kind = self._kind.__name__
+                _log.warning("handler waits for the bus", kind=kind, why=str(error))
+            again = True
+            await asyncio.sleep(OUTAGE_PAUSE)
 
     def _note_failure(self, events: Sequence[W]) -> None:
         """Write down that a call failed; of several events nobody knows yet which is to blame."""

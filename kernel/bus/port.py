@@ -94,7 +94,8 @@ class Bus(Protocol):
         handler returns. Until then it belongs to this consumer; if the consumer
         dies, another one gets it. What may have been handled before is given to
         ``again`` if there is one. A handler that raises is tried again a little
-        later, and its event parked after the third time. On cancellation nothing
+        later, and its event parked after the third time; but `BusUnavailableError`
+        does not count, however often it is raised. On cancellation nothing
         new is taken, and the handlers under way get the bus's grace period to
         end; what then remains is handed back. Reconnects by itself for ever.
         """

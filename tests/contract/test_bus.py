@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from kernel import wire
-from kernel.bus import rabbitmq_consumer, sqlite_consumer
+from kernel.bus import handling, rabbitmq_consumer, sqlite_consumer
 from kernel.bus.port import LOCAL, REMOTE, BusClosedError, BusUnavailableError
 from kernel.model.events import (
     DirectoryChanged,
@@ -34,6 +34,7 @@ def make_mail(number: int = 0, size: int = 10) -> MailAccepted:
 @pytest.fixture
 def impatient(monkeypatch):
     """A failed event is tried again at once."""
+    monkeypatch.setattr(handling, "OUTAGE_PAUSE", 0.05)
     for adapter in (sqlite_consumer, rabbitmq_consumer):
         monkeypatch.setattr(adapter, "retry_delay", lambda _: 0.05)
 
@@ -247,6 +248,26 @@ async def test_the_third_failure_parks_an_event(bus, impatient):
     assert parked.queue == "MailAccepted"
     assert parked.why == "ValueError: no good"
     assert wire.decode(parked.event) == make_mail()
+
+
+async def test_an_outage_parks_nothing_however_often_a_handler_cannot_publish(bus, impatient):
+    taken, failures = Taken(), []
+
+    async def again(event) -> None:
+        if len(failures) < 5:
+            failures.append(event)
+            raise BusUnavailableError("the disk is full")
+        await taken.again_handler(event)
+
+    async def handler(event) -> None:
+        raise BusUnavailableError("the disk is full")
+
+    async with consuming(bus, handler, again=again):
+        await bus.publish(make_mail())
+        await eventually(lambda: taken.again == [make_mail()])
+        await nothing_stands_in(bus)
+
+    assert await bus.parked() == ()
 
 
 async def test_looking_at_the_parked_leaves_them_there(bus, impatient):
