@@ -161,7 +161,7 @@ class Policies:
 
     def _is_our_name(self, helo: str) -> bool:
         try:
-            name = parse_domain(helo)
+            name = parse_domain(helo.removesuffix("."))  # the root's dot disguises nobody
         except BadAddressError:
             return False
         return name == self.hostname.lower() or name in self.domains

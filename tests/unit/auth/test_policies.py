@@ -69,6 +69,7 @@ def test_a_user_who_is_disabled_or_gone_is_not_logged_in_any_more(login):
         ("mx.ours.test", STRANGER, True),
         ("MX.ours.test", STRANGER, True),
         ("ours.test", STRANGER, True),
+        ("mx.ours.test.", STRANGER, True),
         ("client.test", STRANGER, False),
         ("not a name", STRANGER, False),
         ("mx.ours.test", "127.0.0.2", False),
