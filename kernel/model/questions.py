@@ -11,7 +11,7 @@ question may be asked in a batch, which costs hardly more than one:
 ====================================  ==========================  ========================
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kernel.model.address import Address
@@ -56,7 +56,7 @@ class LoginQuestion:
     client: str
     mechanism: str
     login: str
-    password: str
+    password: str = field(repr=False)
     tls: bool = False
 
 

@@ -6,7 +6,7 @@ in a realm. Names are compared without regard to case (RFC 5321 §2.4 allows it)
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kernel.model.address import Address
@@ -62,7 +62,7 @@ class User:
 
     login: str
     address: Address
-    password: str = ""
+    password: str = field(default="", repr=False)
     may_relay: bool = True
     administrator: bool = False
     disabled: bool = False

@@ -7,7 +7,7 @@ responses. It raises `ValueError` when the client does not keep to the mechanism
 
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kernel.model.reply import Reply
 from services.ingress.core import replies
@@ -22,7 +22,7 @@ class Credentials:
     """What a client shows to prove who it is."""
 
     login: str
-    password: str
+    password: str = field(repr=False)
 
 
 Dialogue = Generator[bytes, bytes, Credentials]

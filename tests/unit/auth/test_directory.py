@@ -128,3 +128,7 @@ def test_a_user_owns_the_mailbox_and_aliases_for_it_alone(user, sender, hers):
 
 def test_everybody_may_send_reports():
     assert owns(USER, None, DOMAINS, ENTRIES)
+
+
+def test_a_user_does_not_show_the_password():
+    assert "argon2" not in repr(User("ann", ANN, "$argon2id$..."))

@@ -58,3 +58,7 @@ def test_every_line_has_an_answer(mechanism, initial, lines):
         step = exchange.respond(line)
 
     assert isinstance(step, Reply | Credentials)
+
+
+def test_credentials_do_not_show_the_password():
+    assert "secret" not in repr(ANN)

@@ -7,6 +7,7 @@ import pytest
 
 from kernel.model.envelope import derived_mail_id, new_mail_id
 from kernel.model.events import Local, MailDeferred, Nowhere, Remote, Stage
+from kernel.model.questions import LoginQuestion
 from kernel.model.reply import Reply, printable
 from tests.support.mail import BOB, BUSY, GONE, MAIL_ID, NOON, OK, make_leg
 
@@ -76,3 +77,7 @@ def test_a_recipient_has_ended_or_is_on_the_way():
     on_the_way = {Stage.ACCEPTED, Stage.ROUTED, Stage.DEFERRED}
 
     assert {stage for stage in Stage if not stage.is_final} == on_the_way
+
+
+def test_a_question_about_a_login_does_not_show_the_password():
+    assert "opensesame" not in repr(LoginQuestion("smtp", "mx", "", "PLAIN", "ann", "opensesame"))
