@@ -45,6 +45,4 @@ def printable(text: str) -> str:
     """Return ``text`` without control characters: fit for a log, a page or a report."""
     if text.isprintable():
         return text
-    if text.isprintable():
-        return text
     return "".join(c if c.isprintable() else " " for c in text)
