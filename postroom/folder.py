@@ -11,7 +11,12 @@ SECRET_OCTETS = 24
 
 
 def prepare(settings: ServeSettings) -> str:
-    """Make the folder and its secrets; return the administrator's password if we made it up."""
+    """Make the folder and its secrets; return the administrator's password if we made it up.
+
+    Whatever this process makes from now on is for the owner alone, also in a folder
+    that somebody has made for all to see.
+    """
+    os.umask(0o077)
     settings.var.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = secrets_folder(settings.var)
     folder.mkdir(mode=0o700, exist_ok=True)

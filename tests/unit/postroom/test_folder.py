@@ -1,11 +1,29 @@
 """The folder of an installation on one machine."""
 
 import json
+import os
 
+import pytest
 from pydantic import SecretStr
 
 from postroom.folder import keep, note_server, prepare
 from postroom.settings import CommandSettings, ServeSettings
+
+
+@pytest.fixture(autouse=True)
+def usual_mask():
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def test_in_a_folder_that_all_can_see_files_are_for_the_owner_alone(tmp_path):
+    tmp_path.chmod(0o755)
+
+    prepare(ServeSettings(var=tmp_path, admin_password=None))
+    (tmp_path / "postroom.db").touch()
+
+    assert (tmp_path / "postroom.db").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_first_start_makes_secrets_for_the_owner_alone(tmp_path):
