@@ -88,7 +88,7 @@ class PlatformSettings(PostroomSettings):
     )
     service_token: SecretStr = Field(
         min_length=1,
-        description="What services show one another. No default: make a long random one."
+        description="What services show one another. No default: make a long random one.",
     )
     health_listen: str = Field(
         default="127.0.0.1:8009",
