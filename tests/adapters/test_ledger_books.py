@@ -351,6 +351,24 @@ async def test_an_outcome_proves_more_than_a_routing(room):
     assert waiting.unless == OUTCOMES
 
 
+async def test_an_outcome_proves_more_even_if_both_come_at_once(room):
+    await room.put([deferred(unless=OUTCOMES), deferred(unless=ROUTED)], NOON)
+
+    (waiting,) = await room.take(NOON, LEASE, 100)
+    assert waiting.unless == OUTCOMES
+
+
+async def test_a_leg_that_is_being_released_is_not_served_because_it_was_routed(room):
+    await room.put([deferred(unless=OUTCOMES)], NOON)
+    legs = await room.take(NOON, LEASE, 100)
+
+    await room.put([deferred(unless=ROUTED)], NOON)
+    await room.give_back(legs)
+
+    (waiting,) = await room.take(NOON, LEASE, 100)
+    assert waiting.serving == OUTCOMES
+
+
 async def test_who_was_served_is_found_in_the_timeline_of_that_very_leg(books, room):
     await enter(books, accepted(), traced(Stage.ROUTED, BOB), traced(Stage.ROUTED, CAT, leg=NEXT))
     await room.put([deferred(LEG, unless=ROUTED)], NOON)

@@ -45,7 +45,7 @@ class SqlWaitingRoom:
 
     async def put(self, deferrals: Sequence[MailDeferred], now: datetime) -> None:
         """Keep ``deferrals`` in one transaction."""
-        rows = {d.id: _row(d, now) for d in sorted(deferrals, key=lambda d: (d.id, d.unless))}
+        rows = {d.id: _row(d, now) for d in sorted(deferrals, key=_by_proof)}
         normal = [row for row in rows.values() if not row["unless"]]
         doubtful = [row for row in rows.values() if row["unless"]]
         async with self._database.writing() as connection:
@@ -163,14 +163,20 @@ def _putting_back(insert: "sqlite.Insert | postgresql.Insert") -> sa.Insert:
 
     A row that waits untouched was certainly not published since it came, so its own
     ``unless`` holds; only one that asks for ROUTED gives way, because an outcome
-    proves more. ``takes`` outlives it: what was taken may have been published.
+    proves more. One that is being released does not give way to ROUTED either: it may
+    never get onto the bus, and was routed all the same.
+    ``takes`` outlives it: what was taken may have been published.
     """
     new, old = insert.excluded, waiting.c
-    untouched = sa.and_(old.released_at.is_(None), old.taker == "", old.unless != Stage.ROUTED)
+    stays = sa.and_(
+        old.released_at.is_(None),
+        old.unless != Stage.ROUTED,
+        sa.or_(old.taker == "", new.unless == Stage.ROUTED),
+    )
     return insert.on_conflict_do_update(
         index_elements=[old.id],
         set_={
-            "unless": sa.case((untouched, old.unless), else_=new.unless),
+            "unless": sa.case((stays, old.unless), else_=new.unless),
             "takes": sa.case((old.released_at.is_(None), old.takes), else_=0),
             "taker": "",
             "taken_until": 0,
@@ -178,6 +184,11 @@ def _putting_back(insert: "sqlite.Insert | postgresql.Insert") -> sa.Insert:
             **{name: new[name] for name in ("recipients", "why", "due", "since", "leg")},
         },
     )
+
+
+def _by_proof(deferred: MailDeferred) -> tuple[str, bool, tuple[Stage, ...]]:
+    """Sort twins so that the last is the one to believe: an outcome proves more than a routing."""
+    return deferred.id, deferred.unless != (Stage.ROUTED,), deferred.unless
 
 
 def _row(deferred: MailDeferred, now: datetime) -> dict[str, object]:
