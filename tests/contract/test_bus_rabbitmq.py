@@ -22,7 +22,7 @@ async def test_concurrent_events_travel_in_packs(rabbitmq_buses):
 
 
 async def test_remote_legs_travel_in_small_packs(rabbitmq_buses):
-    legs = [make_leg(BOB, hop=Remote(f"{number}.test")) for number in range(10)]
+    legs = [make_leg(BOB, hop=Remote(f"{number}.test")) for number in range(40)]
     async with rabbitmq_buses.open() as bus:
         await working(bus)
         await bus.publish(*legs)
@@ -30,7 +30,7 @@ async def test_remote_legs_travel_in_small_packs(rabbitmq_buses):
 
         taken = Taken()
         async with consuming(bus, taken.handler, MailRouted, lane=REMOTE):
-            assert await taken.wait_for(10) == legs
+            assert await taken.wait_for(40) == legs
 
 
 async def test_one_failure_in_a_pack_repeats_no_other(rabbitmq_buses):

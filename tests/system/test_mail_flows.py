@@ -121,7 +121,8 @@ def test_a_refusal_comes_back_as_a_report(stack, sink):
     assert report.get_param("report-type") == "delivery-status"
     assert all_failures(email.message_from_bytes(kept)) == (set(), {b"gone@remote.test"})
     assert b"Subject: bounce me" in kept
-    assert stack.stages(mail) == {"gone@remote.test": "failed", "there@remote.test": "relayed"}
+    fates = {"gone@remote.test": "failed", "there@remote.test": "relayed"}
+    wait_until(lambda: stack.stages(mail) == fates, "each recipient's fate is known")
 
 
 def reports(stack, address: str, failed: str) -> list[bytes]:
