@@ -4,7 +4,7 @@ Asked over HTTP; consumes and emits `DirectoryChanged`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import partial
 
@@ -16,6 +16,7 @@ from kernel.runtime import Service, run
 from kernel.web import serve_web
 from services.auth.adapters import database
 from services.auth.adapters.database import Database
+from services.auth.adapters.gateway import spelled_out
 from services.auth.adapters.passwords import Passwords
 from services.auth.adapters.records import SqlRecords
 from services.auth.bootstrap import furnish
@@ -35,7 +36,7 @@ _log = structlog.get_logger("auth")
 
 async def serve(platform: Platform, settings: Settings) -> None:
     """Answer until cancelled."""
-    async with open_desk(platform) as desk:
+    async with open_desk(platform, spelled_out(settings.lan_never)) as desk:
         await _furnish_when_reachable(platform, settings, desk)
         async with serve_web(application(desk), settings.listen):
             platform.health.ready(NAME)
@@ -44,17 +45,17 @@ async def serve(platform: Platform, settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def open_desk(platform: Platform) -> AsyncIterator[Desk]:
+async def open_desk(platform: Platform, never_lan: Sequence[str] = ()) -> AsyncIterator[Desk]:
     """Yield the desk of this process; connects to nothing before it is needed."""
     common = platform.settings
     url = with_password(common.database_url, common.database_password)
     with closing(Passwords()) as passwords:
         async with database.connect(url) as db:
-            yield _desk(platform, db, passwords)
+            yield _desk(platform, db, passwords, never_lan)
 
 
-def _desk(platform: Platform, db: Database, passwords: Passwords) -> Desk:
-    records = SqlRecords(db, platform.settings.hostname, platform.clock)
+def _desk(platform: Platform, db: Database, passwords: Passwords, never_lan: Sequence[str]) -> Desk:
+    records = SqlRecords(db, platform.settings.hostname, platform.clock, never_lan)
     directory = Directory(records)
     return Desk(
         database=db,

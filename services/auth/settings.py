@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from kernel.settings import PostroomSettings
-from services.auth.core.lan import trusted_network
+from services.auth.core.lan import GATEWAY, parse_network, trusted_network
 
 
 def _split(value: object) -> object:
@@ -21,6 +21,10 @@ def _split(value: object) -> object:
 
 def _trusted(text: str) -> str:
     return str(trusted_network(text))
+
+
+def _untrusted(text: str) -> str:
+    return text if text == GATEWAY else str(parse_network(text))
 
 
 class Settings(PostroomSettings):
@@ -46,4 +50,13 @@ class Settings(PostroomSettings):
         validation_alias="POSTROOM_LAN",
         description="The networks that may relay without a login, parted by commas. Used at the "
         "first start alone; afterwards `/v1/networks` says what the LAN is.",
+    )
+    lan_never: Annotated[
+        tuple[Annotated[str, AfterValidator(_untrusted)], ...], NoDecode, BeforeValidator(_split)
+    ] = Field(
+        default=(),
+        validation_alias="POSTROOM_LAN_NEVER",
+        description="Networks that are never in the LAN, whatever `/v1/networks` says; `gateway` "
+        "is the gateway of our own network, from which strangers seem to come behind a proxy. "
+        "The containers set it.",
     )

@@ -19,6 +19,8 @@ from kernel.model.questions import (
     Whereabouts,
 )
 from migrations.upgrade import upgrade
+from services.auth.adapters.policies import add_network
+from services.auth.core.lan import parse_client
 from services.auth.directory import MAX_AGE
 from services.auth.main import open_desk, serve
 from services.auth.ports import DirectoryUnavailableError
@@ -157,3 +159,17 @@ async def test_a_database_server_out_of_reach_is_no_answer_either():
 
 async def test_nothing_in_memory_outlives_five_seconds():
     assert MAX_AGE <= 5
+
+
+async def test_what_is_never_in_the_lan_cannot_be_put_there(tmp_path):
+    platform = make_platform(settings={"database_url": f"sqlite+aiosqlite:///{tmp_path}/p.db"})
+    await upgrade(platform.settings.database_url)
+    async with open_desk(platform, ["172.18.0.1"]) as desk:
+        await first_start(desk, platform)
+        async with desk.database.writing() as db:
+            await add_network(db, "172.16.0.0/12")
+
+        lan = (await desk.directory.policies()).lan
+
+    assert parse_client("172.18.0.7") in lan
+    assert parse_client("172.18.0.1") not in lan

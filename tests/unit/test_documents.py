@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from ipaddress import ip_network
 from pathlib import Path
 from typing import get_args
 
@@ -12,6 +13,7 @@ from kernel.model.events import Event
 from postroom import cli
 from postroom.reference import settings_page
 from postroom.serve import SERVICES
+from services.auth.settings import Settings as AuthSettings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -101,3 +103,11 @@ def test_every_decision_has_a_number_of_its_own():
     numbers = [page.name[:4] for page in sorted((ROOT / "docs" / "adr").glob("*.md"))]
 
     assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+
+
+def test_containers_trust_no_network_but_themselves():
+    compose = read("docker-compose.yml")
+
+    assert re.search(r"^ +POSTROOM_LAN: *(#.*)?$", compose, re.MULTILINE)
+    assert re.search(r"^ +POSTROOM_LAN_NEVER: gateway\b", compose, re.MULTILINE)
+    assert all(ip_network(network).is_loopback for network in AuthSettings().lan)

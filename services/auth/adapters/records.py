@@ -1,7 +1,7 @@
 """The directory's records, read in SQL: what decisions are made from."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -19,12 +19,18 @@ from services.auth.core.policies import AddressList, Grant, Policies
 
 
 class SqlRecords:
-    """Keeps the promises of `services.auth.ports.Records`."""
+    """Keeps the promises of `services.auth.ports.Records`.
 
-    def __init__(self, database: Database, hostname: str, clock: Clock) -> None:
+    ``never_lan`` names networks that are not in the LAN, even if the records say so.
+    """
+
+    def __init__(
+        self, database: Database, hostname: str, clock: Clock, never_lan: Iterable[str] = ()
+    ) -> None:
         self._database = database
         self._hostname = hostname
         self._clock = clock
+        self._never_lan = tuple(f"!{network}" for network in never_lan)
 
     async def policies(self) -> Policies:
         """Return all server-wide settings."""
@@ -37,7 +43,7 @@ class SqlRecords:
             return Policies(
                 hostname=self._hostname,
                 domains={domain.name: domain for domain in domains},
-                lan=Networks.of(networks),
+                lan=Networks.of((*networks, *self._never_lan)),
                 listeners={row.name: settings_of(row) for row in listeners},
                 black=lists["black"],
                 white=lists["white"],

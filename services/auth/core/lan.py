@@ -16,6 +16,9 @@ Network = IPv4Network | IPv6Network
 WIDEST = {4: 8, 6: 7}
 """The shortest prefix by IP version: 10.0.0.0/8 and fc00::/7 are the widest private networks."""
 
+GATEWAY = "gateway"
+"""The word for the gateway of our own network, where its address is not known yet."""
+
 _OCTET_FORM = re.compile(r"(?:\d{1,3}\.){0,3}(?:\*\.){0,3}\*")
 _OCTETS = 4
 _SITE_PREFIX = 64

@@ -25,3 +25,16 @@ def test_the_first_password_may_stand_in_a_secret_file(monkeypatch, tmp_path):
     monkeypatch.setenv("POSTROOM_SECRETS_DIR", str(tmp_path))
 
     assert Settings().admin_password.get_secret_value() == "from a file"
+
+
+def test_what_is_never_in_the_lan_may_be_the_gateway(monkeypatch):
+    monkeypatch.setenv("POSTROOM_LAN_NEVER", "gateway, 192.0.2.*")
+
+    assert Settings().lan_never == ("gateway", "192.0.2.0/24")
+
+
+def test_what_is_never_in_the_lan_must_be_a_network(monkeypatch):
+    monkeypatch.setenv("POSTROOM_LAN_NEVER", "gatway")
+
+    with pytest.raises(ValidationError, match="no network"):
+        Settings()

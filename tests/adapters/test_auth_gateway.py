@@ -1,0 +1,21 @@
+"""The gateway is found where Linux keeps its routes."""
+
+from services.auth.adapters.gateway import spelled_out
+
+ROUTES = """\
+Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT
+eth0\t00000000\t010012AC\t0003\t0\t0\t0\t00000000\t0\t0\t0
+eth0\t000012AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+"""
+
+
+def test_the_gateway_is_spelled_out(tmp_path):
+    (tmp_path / "route").write_text(ROUTES)
+
+    found = spelled_out(["gateway", "192.0.2.0/24"], tmp_path / "route")
+
+    assert found == ("172.18.0.1", "192.0.2.0/24")
+
+
+def test_where_there_are_no_routes_there_is_no_gateway(tmp_path):
+    assert spelled_out(["gateway", "192.0.2.0/24"], tmp_path / "route") == ("192.0.2.0/24",)
