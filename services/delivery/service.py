@@ -84,6 +84,8 @@ class Delivery:
         """Try within bounds: the bus takes a leg back from a worker that holds it for too long.
 
         That the blob store is away is nobody's fault: the leg waits for it as for a remote.
+        One for a remote whose content is missing waits too, until its sender is told: in
+        doubt after every failure, it would never fail often enough to be parked.
         """
         try:
             async with asyncio.timeout(self.longest_attempt.total_seconds()) as limit:
@@ -93,6 +95,10 @@ class Delivery:
                 raise
             return _for_all(leg, TOOK_TOO_LONG)
         except BlobsUnavailableError:
+            return _for_all(leg, NO_CONTENT)
+        except BlobMissingError:
+            if not isinstance(leg.hop, Remote):
+                raise
             return _for_all(leg, NO_CONTENT)
 
     async def _say(self, leg: MailRouted, events: tuple[Work, ...]) -> None:

@@ -221,9 +221,20 @@ async def test_a_missing_blob_is_for_a_person_to_look_at():
     delivery = make_delivery(BlobMissingError("gone"))
 
     with pytest.raises(BlobMissingError):
-        await delivery.attempt(make_leg(BOB))
+        await delivery.attempt(make_leg(ANN, hop=Local()))
 
     assert delivery.platform.bus.published == []
+
+
+async def test_a_remote_leg_without_its_blob_comes_to_an_end_all_the_same():
+    platform = make_platform(clock=lambda: A_WEEK_LATER)
+
+    deferred, _ = await attempt(make_leg(BOB), BlobMissingError("gone"))
+    report, traced = await attempt(make_leg(BOB), BlobMissingError("gone"), platform=platform)
+
+    assert deferred.why == NO_CONTENT
+    assert isinstance(report, MailAccepted)
+    assert stages(traced) == {BOB: Stage.EXPIRED}
 
 
 async def test_an_outage_of_the_blob_store_is_a_deferral():
