@@ -137,6 +137,23 @@ async def test_a_literal_needs_no_name_server(literal, address):
     assert await directions().find(literal) == Site(literal, (Host(literal, address, 25),))
 
 
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "::ffff:127.0.0.1"]
+)
+async def test_a_domain_that_points_at_whoever_asks_has_no_way(address):
+    tag = "ipv6:" if ":" in address else ""
+    ways = directions(mx={"x.test": [Exchanger(10, "a.test")]}, a={"a.test": [address]})
+
+    assert await ways.find("x.test") == LOOP
+    assert await ways.find(f"[{tag}{address}]") == LOOP
+
+
+async def test_hosts_elsewhere_are_tried_beside_one_that_points_here():
+    ways = directions(a={"x.test": ["127.0.0.1", "192.0.2.1"]}, mx={"x.test": []})
+
+    assert (await ways.find("x.test")).hosts == (Host("x.test", "192.0.2.1", 25),)
+
+
 async def test_many_who_ask_at_once_share_one_look_up():
     ways = directions(mx={"x.test": [Exchanger(10, "a.test")]}, a={"a.test": ["192.0.2.1"]})
 

@@ -11,11 +11,20 @@ import dns.exception
 import dns.resolver
 
 from kernel.model.reply import Reply
-from services.delivery.core.exchangers import NO_DNS, NO_HOST, NO_SUCH_DOMAIN, Exchanger, order
+from services.delivery.core.exchangers import (
+    LOOP,
+    NO_DNS,
+    NO_HOST,
+    NO_SUCH_DOMAIN,
+    Exchanger,
+    is_ourselves,
+    order,
+)
 from services.delivery.core.routes import Host, Route, host_for
 from services.delivery.ports import Directions, Site
 
 REMEMBERED = 60.0  # seconds: the resolver's own cache keeps to the records' time to live
+SMTP_PORT = 25  # another one is an operator's own arrangement, perhaps on this machine
 MAX_EXCHANGERS = 5  # as many as are worth trying in one attempt
 _shuffle = random.SystemRandom().shuffle
 
@@ -68,7 +77,7 @@ class DnsDirections:
     async def _look_up(self, domain: str) -> Site | Reply:
         if domain.startswith("["):
             address = domain.strip("[]").removeprefix("ipv6:")
-            return Site(domain, (Host(domain, address, self._port),))
+            return self._elsewhere(Site(domain, (Host(domain, address, self._port),)))
         try:
             records = await self._name_servers.mx(domain)
         except NoSuchNameError:
@@ -83,8 +92,15 @@ class DnsDirections:
         answers = await asyncio.gather(*(self._hosts(name) for name in names[:MAX_EXCHANGERS]))
         hosts = tuple(chain.from_iterable(answer for answer in answers if answer is not None))
         if hosts:
-            return Site(",".join(sorted(names)), hosts)
+            return self._elsewhere(Site(",".join(sorted(names)), hosts))
         return NO_DNS if None in answers else NO_HOST
+
+    def _elsewhere(self, site: Site) -> Site | Reply:
+        """Return the site without hosts that are this machine itself."""
+        if self._port != SMTP_PORT:
+            return site
+        hosts = tuple(host for host in site.hosts if not is_ourselves(host.address))
+        return Site(site.name, hosts) if hosts else LOOP
 
     async def _hosts(self, name: str) -> list[Host] | None:
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from itertools import groupby
 
 from kernel.model.reply import Reply
@@ -44,6 +45,17 @@ def order(
     if not usable:
         return NO_HOST if ours is None else LOOP
     return tuple(_shuffled(usable, shuffle))
+
+
+def is_ourselves(address: str) -> bool:
+    """Return whether a connection to ``address`` ends where it began.
+
+    Anybody can point a domain there. We would then take the mail back from loopback,
+    which may relay, and carry it round until it has been through too many hops.
+    """
+    parsed = ip_address(address)
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    return parsed.is_loopback or parsed.is_unspecified
 
 
 def _shuffled(exchangers: Sequence[Exchanger], shuffle: Callable[[list[str]], None]) -> list[str]:
