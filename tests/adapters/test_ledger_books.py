@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from kernel.model.address import Address
 from kernel.model.events import OUTCOMES, MailDeferred, MailTraced, Stage, Summary, Trace
 from migrations.upgrade import upgrade
+from services.ledger.adapters import database as adapter
 from services.ledger.adapters.books import SqlBooks
 from services.ledger.adapters.database import Database
 from services.ledger.adapters.reading import MailFilter, Reading
@@ -137,6 +138,18 @@ async def test_a_database_that_does_not_answer_is_unavailable():
             await database.check()
     finally:
         await database.aclose()
+
+
+async def test_a_server_that_falls_silent_is_unavailable(database_url, monkeypatch):
+    monkeypatch.setattr(adapter, "ANSWER_TIMEOUT", 0.2)
+    database = Database(database_url)
+
+    with pytest.raises(StoreUnavailableError):
+        async with database.writing() as connection:
+            await connection.execute(sa.text("SELECT pg_sleep(10)"))
+    async with database.reading() as connection:
+        assert await connection.scalar(sa.text("SELECT 1")) == 1
+    await database.aclose()
 
 
 async def test_a_mail_s_story_is_told_in_order(books, reading):

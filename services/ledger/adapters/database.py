@@ -16,6 +16,8 @@ from services.ledger.adapters.tables import metadata
 from services.ledger.ports import StoreUnavailableError
 
 BUSY_TIMEOUT = 10.0  # seconds; auth may write to the same file
+ANSWER_TIMEOUT = 60.0
+"""Seconds for one statement: of a server whose host lost power, nothing is ever heard again."""
 _BAD_DATA = ("22", "23")  # SQLSTATE classes: data exception, integrity constraint violation
 _FAILURES = (DBAPIError, PoolTimeoutError, PostgresError, AsyncpgInterfaceError, OSError)
 
@@ -77,7 +79,13 @@ def _is_bad_data(error: Exception) -> bool:
 
 def _engine(url: str, *, is_sqlite: bool) -> AsyncEngine:
     if not is_sqlite:
-        return create_async_engine(url, pool_size=4, max_overflow=4, pool_pre_ping=True)
+        return create_async_engine(
+            url,
+            connect_args={"command_timeout": ANSWER_TIMEOUT},
+            pool_size=4,
+            max_overflow=4,
+            pool_pre_ping=True,
+        )
     engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT})
 
     def prepare(connection: Any, _: object) -> None:  # noqa: ANN401 - SQLAlchemy's signature
