@@ -68,7 +68,9 @@ class ListenerFields(Body):
         description="Who has logged in may only use own addresses (and `send_as`) as sender.",
     )
     collection_grants: bool = Field(
-        default=False, description="Whether POP/IMAP-before-SMTP counts here."
+        default=False,
+        description="Whether POP/IMAP-before-SMTP counts here. Nothing in Postroom gives such "
+        "grants yet.",
     )
     relay_outside_lan: bool = Field(
         default=False, description="An open relay: strangers may send to strangers."
