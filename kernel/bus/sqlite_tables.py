@@ -20,6 +20,8 @@ from kernel.bus.process import Process, is_gone
 
 ROWS_PER_INSERT = 256
 KEEP_NOTICES = 60.0  # seconds
+LONGEST_WAIT = 60.0
+"""What is due later than that, in seconds, was put back before somebody set the clock."""
 
 _PRAGMAS = (
     "busy_timeout = 5000",
@@ -61,7 +63,7 @@ CREATE TABLE IF NOT EXISTS notice (
 _CLAIM = """
 UPDATE event SET owner = ? WHERE id IN (
     SELECT id FROM event
-    WHERE queue = ? AND owner IS NULL AND due <= ? AND failures BETWEEN ? AND ?
+    WHERE queue = ? AND owner IS NULL AND due NOT BETWEEN ? AND ? AND failures BETWEEN ? AND ?
     ORDER BY id LIMIT ?
 ) RETURNING id, again, failures, data
 """
@@ -272,7 +274,7 @@ class Tables:
         return {queue: tuple(counts) for queue, *counts in rows}
 
     def _claim(self, queue: str, now: float, low: int, high: int, limit: int) -> list[Any]:
-        values = (self.owner, queue, now, low, high, limit)
+        values = (self.owner, queue, now, now + LONGEST_WAIT, low, high, limit)
         return sorted(self._db.execute(_CLAIM, values).fetchall())
 
     def _listed(self, leases: Iterable[Lease]) -> tuple[int, str]:

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import sqlite3
 import stat
+from datetime import timedelta
 
 import pytest
 
 from kernel.bus import sqlite
 from kernel.bus.port import BusUnavailableError
 from kernel.bus.process import Process, is_gone
+from kernel.clock import system_clock
 from kernel.model.events import MailAccepted
 from tests.support.buses import Taken, background, consuming, eventually, working
 from tests.support.mail import BOB, make_envelope
@@ -58,6 +60,25 @@ async def test_a_full_disk_is_trouble_until_there_is_room(sqlite_buses):
         await limit_pages(bus, 1_000_000)
         await working(bus)
         await bus.publish(make_mail(1, 1_000_000))
+
+
+async def test_a_clock_that_is_set_back_delays_nothing(sqlite_buses):
+    taken, ahead = Taken(), timedelta(hours=1)
+
+    async def fails(event) -> None:
+        raise ValueError("for now")
+
+    async def has_failed() -> bool:
+        return any(queue.ready for queue in await bus.queues())
+
+    async with (
+        sqlite.connect(sqlite_buses.url, clock=lambda: system_clock() + ahead) as bus,
+        consuming(bus, fails, again=taken.again_handler),
+    ):
+        await bus.publish(make_mail(1))
+        await eventually(has_failed)
+        ahead = timedelta(0)
+        await taken.wait_for(1)
 
 
 async def limit_pages(bus, pages: int) -> None:
