@@ -30,7 +30,7 @@ COMMANDS = {
     "trace": ("postroom.commands.trace:trace", "Tell the story of a message."),
     "queue": ("postroom.commands.queue:app", "Mail that waits, and why."),
     "queues": ("postroom.commands.status:queues", "Work on the bus."),
-    "parked": ("postroom.commands.status:parked", "Events that nobody could handle."),
+    "parked": ("postroom.commands.parked:app", "Events that nobody could handle."),
     "status": ("postroom.commands.status:status", "Say whether everything works."),
 }
 

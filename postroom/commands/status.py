@@ -1,4 +1,4 @@
-"""`postroom status`, `queues` and `parked`: whether everything works."""
+"""`postroom status` and `queues`: whether everything works."""
 
 from postroom.client import Item, auth, ledger
 from postroom.show import AsJson, show, show_json
@@ -15,17 +15,6 @@ async def queues(*, as_json: AsJson = False) -> None:
         return
     show(found["items"], QUEUES, as_json=False)
     print(f"parked: {found['parked']}")
-
-
-async def parked(*, as_json: AsJson = False) -> int:
-    """Say how many events nobody could handle; fail if there are any."""
-    async with ledger() as api:
-        count = (await api.get("v1/queues"))["parked"]
-    if as_json:
-        show_json({"parked": count})
-    else:
-        print(count)
-    return 1 if count else 0
 
 
 async def status(*, as_json: AsJson = False) -> int:

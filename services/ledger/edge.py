@@ -8,12 +8,14 @@ from typing import Annotated, Literal
 
 from fastapi import FastAPI, HTTPException, Query, Response
 
+from kernel import wire
+from kernel.bus.handling import mail_of
 from kernel.platform import Platform
 from services.ledger.adapters.doorkeeper import Doorkeeper
 from services.ledger.adapters.reading import MailFilter, Reading
 from services.ledger.adapters.waiting import SqlWaitingRoom
 from services.ledger.gate import HEALTH, guard, tell_problems
-from services.ledger.views import Counts, Mail, Page, Queue, Queues, Story, Waiting
+from services.ledger.views import Counts, Mail, Page, ParkedEvent, Queue, Queues, Story, Waiting
 
 PARKED = "parked"
 
@@ -38,6 +40,7 @@ def application(desk: Desk) -> FastAPI:
     tell_problems(app)
     _show_mails(app, desk)
     _show_waiting(app, desk)
+    _show_parked(app, desk)
     _show_numbers(app, desk)
     return app
 
@@ -82,6 +85,26 @@ def _show_waiting(app: FastAPI, desk: Desk) -> None:
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
+def _show_parked(app: FastAPI, desk: Desk) -> None:
+    @app.get("/v1/parked")
+    async def parked(limit: Limit = 50) -> Page[ParkedEvent]:
+        """List the events that nobody could handle, oldest first."""
+        found = await desk.platform.bus.parked(limit)
+        return Page(
+            items=[
+                ParkedEvent(key=one.key, queue=one.queue, mail=_mail_in(one.event), why=one.why)
+                for one in found
+            ]
+        )
+
+    @app.post("/v1/parked/{key}/replay", status_code=HTTPStatus.NO_CONTENT)
+    async def replay(key: str) -> Response:
+        """Put a parked event back on its queue."""
+        if not await desk.platform.bus.replay(key):
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"nothing is parked under {key}")
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
 def _show_numbers(app: FastAPI, desk: Desk) -> None:
     @app.get(HEALTH, include_in_schema=False)
     async def alive() -> dict[str, bool]:
@@ -100,6 +123,14 @@ def _show_numbers(app: FastAPI, desk: Desk) -> None:
         """Count recipients."""
         now = await desk.reading.balance(desk.platform.clock())
         return Counts(accepted=now.accepted, ended=now.ended, open=now.open, waiting=now.waiting)
+
+
+def _mail_in(event: bytes) -> str:
+    """Return the id of the mail that an event is about, as far as it can be read."""
+    try:
+        return mail_of(wire.decode(event))
+    except wire.UnreadableEventError:
+        return ""
 
 
 def _place(cursor: str) -> tuple[datetime, str] | None:

@@ -80,6 +80,15 @@ class Queues(BaseModel):
     parked: int
 
 
+class ParkedEvent(BaseModel):
+    """An event that nobody could handle. ``mail`` is empty when it cannot be read."""
+
+    key: str
+    queue: str
+    mail: str
+    why: str
+
+
 class Counts(BaseModel):
     """Recipients: accepted = ended + open; those who wait are among the open ones."""
 

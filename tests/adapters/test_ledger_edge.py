@@ -11,6 +11,7 @@ from aiohttp import web
 
 from kernel import wire
 from kernel.bus import sqlite as sqlite_bus
+from kernel.bus.port import Parked
 from kernel.clock import system_clock
 from kernel.http import Peer
 from kernel.model.events import MailDeferred, MailRouted, MailTraced, Stage, Summary, Trace
@@ -91,13 +92,18 @@ async def nudges():
 
 
 @pytest.fixture
-async def ask(auth, database, port, nudges):
+def platform():
+    return make_platform()
+
+
+@pytest.fixture
+async def ask(auth, database, port, nudges, platform):
     """Ask the API; return status, content type and content."""
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(served(auth))
         peer = await stack.enter_async_context(Peer(url, "service-token"))
         desk = Desk(
-            make_platform(),
+            platform,
             Reading(database),
             SqlWaitingRoom(database),
             Doorkeeper(peer, asyncio.get_running_loop().time),
@@ -258,6 +264,23 @@ async def test_recipients_are_counted(ask, database):
 
 async def test_queues_are_those_of_the_bus(ask):
     assert (await ask("/v1/queues"))[2] == {"items": [], "parked": 0}
+
+
+async def test_what_is_parked_can_be_seen_and_put_back(ask, platform):
+    platform.bus.put_aside = [
+        Parked("k1", "MailRouted.remote", "its blob is gone", wire.encode(make_leg(BOB))),
+        Parked("k2", "MailAccepted", "unreadable", b"garbage"),
+    ]
+
+    _, _, found = await ask("/v1/parked")
+
+    assert found["items"] == [
+        {"key": "k1", "queue": "MailRouted.remote", "mail": MAIL_ID, "why": "its blob is gone"},
+        {"key": "k2", "queue": "MailAccepted", "mail": "", "why": "unreadable"},
+    ]
+    assert (await ask("/v1/parked/k1/replay", method="POST"))[0] == 204
+    assert (await ask("/v1/parked/k1/replay", method="POST"))[0] == 404
+    assert [item["key"] for item in (await ask("/v1/parked"))[2]["items"]] == ["k2"]
 
 
 @asynccontextmanager

@@ -286,6 +286,19 @@ async def test_trace_tells_each_recipients_story(server, capsys):
     ]
 
 
+async def test_what_is_parked_is_listed_and_can_be_replayed(server, capsys):
+    event = {"key": "k1", "queue": "MailAccepted", "mail": "01k", "why": "unreadable"}
+    server.answers["GET", "/v1/parked"] = (200, {"items": [event], "next": None})
+    server.answers["POST", "/v1/parked/k1/replay"] = (204, None)
+
+    assert await postroom("parked") == 1
+    assert await postroom("parked", "replay", "k1") == 0
+
+    listed, said = capsys.readouterr().out.splitlines()[1:]
+    assert listed.split() == ["MailAccepted", "01k", "unreadable", "k1"]
+    assert said == "k1 is on its queue again"
+
+
 @pytest.mark.parametrize(
     ("consumers", "parked", "code"), [(1, 0, 0), (0, 0, 1), (1, 1, 1)], ids=["well", "idle", "sick"]
 )

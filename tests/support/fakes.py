@@ -26,6 +26,7 @@ class RecordingBus:
         self.handlers: dict[tuple[type, str], Handler] = {}
         self.listeners: list[Listener] = []
         self.failure: Exception | None = None
+        self.put_aside: list[Parked] = []
 
     async def publish(self, *events: Work) -> None:
         if self.failure is not None:
@@ -55,10 +56,12 @@ class RecordingBus:
         return ()
 
     async def parked(self, limit: int = 100) -> tuple[Parked, ...]:
-        return ()
+        return tuple(self.put_aside[:limit])
 
     async def replay(self, key: str) -> bool:
-        return False
+        before = len(self.put_aside)
+        self.put_aside = [one for one in self.put_aside if one.key != key]
+        return len(self.put_aside) < before
 
     def trouble(self) -> str:
         return str(self.failure or "")
