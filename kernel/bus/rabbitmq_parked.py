@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
@@ -84,11 +84,15 @@ class Desk:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[AbstractChannel]:
-        """Yield our channel; whoever leaves it in the middle of a question leaves it broken."""
+        """Yield our channel; left in the middle of a question it is closed, and frees what it held."""
         try:
             async with self._lock, asyncio.timeout(PUBLISH_TIMEOUT):
                 channel, self._channel = await self._channel_or_new(), None
-                yield channel
+                try:
+                    yield channel
+                except BaseException:
+                    await _close(channel)
+                    raise
                 self._channel = channel
         except BROKER_ERRORS as error:
             raise BusUnavailableError(self._publisher.link.trouble or str(error)) from error
@@ -98,6 +102,13 @@ class Desk:
             return self._channel
         session = await self._publisher.session()
         return await session.connection.channel(publisher_confirms=False)
+
+
+async def _close(channel: AbstractChannel) -> None:
+    """Close a channel without waiting for long: its connection may be gone."""
+    with suppress(*BROKER_ERRORS):
+        async with asyncio.timeout(1):
+            await asyncio.shield(channel.close())
 
 
 async def _count(channel: AbstractChannel, name: str) -> tuple[int, int]:

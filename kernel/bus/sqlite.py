@@ -41,6 +41,7 @@ T = TypeVar("T")
 PUBLISH_TIMEOUT = 10.0
 _WATCH_EVERY = 0.5
 _PARKED = "parked"
+_LONGEST_KEY = 18  # digits: what SQLite can count
 _LONG_QUEUE = 10_000  # notices a listener may lag behind before it misses some
 
 _QUEUES: dict[tuple[type[Work], str], str] = {
@@ -159,7 +160,7 @@ class SqliteBus:
 
     async def replay(self, key: str) -> bool:
         """See the port."""
-        if not key.isdecimal():
+        if not (key.isascii() and key.isdecimal() and len(key) <= _LONGEST_KEY):
             return False
         found = await self._ask(lambda tables: tables.replay(int(key)))
         self._look_everywhere()

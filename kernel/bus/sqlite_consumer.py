@@ -106,6 +106,7 @@ class Consumer(Generic[W]):
         except wire.UnreadableEventError as error:
             self._park(lease, f"unreadable: {error}")
             self._held -= 1
+            self._chance_taken(lease)
             return
         self.take(lease, event)
 
@@ -155,7 +156,11 @@ class Consumer(Generic[W]):
             self._park(first, why)
         else:
             self._retry(first)
-        if first.is_last_chance:
+        self._chance_taken(first)
+
+    def _chance_taken(self, lease: Lease) -> None:
+        """Let the next event on its last chance in, if this was one."""
+        if lease.is_last_chance:
             self._last_chance = False
             self._behind = True
 

@@ -292,6 +292,8 @@ async def test_a_parked_event_can_be_replayed(bus, impatient):
     assert await bus.replay(second.key)
     assert not await bus.replay(second.key)
     assert not await bus.replay("no such key")
+    assert not await bus.replay("9" * 40)
+    assert not bus.trouble()
 
     taken = Taken()
     async with consuming(bus, taken.handler):
