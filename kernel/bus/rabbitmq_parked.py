@@ -84,7 +84,7 @@ class Desk:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[AbstractChannel]:
-        """Yield our channel; left in the middle of a question it is closed, and frees what it held."""
+        """Yield our channel; left in mid-question it is closed, and frees what it held."""
         try:
             async with self._lock, asyncio.timeout(PUBLISH_TIMEOUT):
                 channel, self._channel = await self._channel_or_new(), None
