@@ -33,9 +33,12 @@ class WaitingLeg:
 
     @property
     def serving(self) -> tuple[Stage, ...]:
-        """The stages that show that a recipient has been served."""
-        if self.takes == 1:
-            return self.unless
+        """The stages that show that a recipient has been served; none if there is no doubt.
+
+        An outcome always does: the trace of the routing before it may have been lost.
+        """
+        if self.takes == 1 and not self.unless:
+            return ()
         return tuple(dict.fromkeys((*self.unless, *OUTCOMES)))
 
 

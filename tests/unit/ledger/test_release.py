@@ -41,9 +41,14 @@ def test_everybody_is_served_or_goes_out(recipients, served):
     assert remaining == set(recipients) - served
 
 
-def test_a_leg_that_was_never_out_asks_only_what_it_was_told_to_ask():
+def test_a_leg_that_was_never_out_and_that_nobody_doubts_goes_to_everybody():
     assert WaitingLeg(make_leg(BOB), NOON).serving == ()
-    assert WaitingLeg(make_leg(BOB), NOON, (Stage.ROUTED,)).serving == (Stage.ROUTED,)
+
+
+def test_an_outcome_proves_a_routing_whose_own_trace_was_lost():
+    doubtful = WaitingLeg(make_leg(BOB), NOON, (Stage.ROUTED,))
+
+    assert doubtful.serving == (Stage.ROUTED, *OUTCOMES)
 
 
 def test_a_leg_that_was_taken_before_may_have_gone_out():
