@@ -222,9 +222,10 @@ class Stack:
 
 
 def queued_id(reply: tuple[int, bytes]) -> str:
-    """Return the mail id that our 250 names."""
+    """Return the mail id that our 250 names; any other answer is smtplib's error."""
     code, text = reply
-    assert code == 250, reply
+    if code != 250:
+        raise smtplib.SMTPDataError(code, text)
     return text.split()[-1].decode()
 
 
