@@ -9,7 +9,7 @@ import re
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -123,12 +123,3 @@ def host_and_port(listen: str) -> tuple[str, int]:
     if not colon or not port.isdigit():
         raise ValueError(f"{listen!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
-
-
-def documented(settings: type[BaseSettings]) -> list[tuple[str, Any, str]]:
-    """Return (environment variable, default, purpose) of every field, for docs/settings.md."""
-    prefix = settings.model_config.get("env_prefix", "")
-    return [
-        (str(field.validation_alias or f"{prefix}{name}").upper(), field, field.description or "")
-        for name, field in settings.model_fields.items()
-    ]

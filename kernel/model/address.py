@@ -50,11 +50,6 @@ class Address:
         """Whether a server without SMTPUTF8 can be told this address (RFC 6531 §3.5)."""
         return self.local.isascii()
 
-    @property
-    def is_literal(self) -> bool:
-        """Whether the domain is an address literal (RFC 5321 §4.1.3)."""
-        return self.domain.startswith("[")
-
     def __str__(self) -> str:
         if _DOT_STRING.fullmatch(self.local):
             return f"{self.local}@{self.domain}"
