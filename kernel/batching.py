@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from kernel.tasks import end_all
+
 Q = TypeVar("Q")
 A = TypeVar("A")
 
@@ -52,10 +54,7 @@ class Batcher(Generic[Q, A]):
 
     async def cut_off(self) -> None:
         """Cancel what is under way; who asked for it sees a lost connection."""
-        running = tuple(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await end_all(self._running)
 
     def _start(self) -> None:
         while self._waiting and len(self._running) < self._in_flight:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST = 28 * 60  # seconds for all tests together
 
 
 def main(arguments: list[str]) -> int:
@@ -26,12 +27,29 @@ def main(arguments: list[str]) -> int:
                 "TEST_DATABASE_URL": stack.database_url,
             }
             command = [sys.executable, "-m", "pytest", *arguments]
-            return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+            return _run(command, environment)
     except BrokerError as error:
         print(f"make test: {error}", file=sys.stderr)  # noqa: T201 - a command
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as pytest:
+        try:
+            return pytest.wait(LONGEST)
+        except subprocess.TimeoutExpired:
+            print(f"make test: not done after {LONGEST} s", file=sys.stderr)  # noqa: T201 - a command
+            pytest.send_signal(signal.SIGINT)  # it tells where it was
+        except BaseException:
+            pytest.terminate()
+            raise
+        try:
+            pytest.wait(60)
+        except subprocess.TimeoutExpired:
+            pytest.kill()
+    return 1
 
 
 def _stop(number: int, _: object) -> None:

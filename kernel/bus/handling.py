@@ -29,6 +29,7 @@ from kernel.model.events import (
     Notice,
     Work,
 )
+from kernel.tasks import end_all
 
 W = TypeVar("W", bound=Work)
 N = TypeVar("N", bound=Notice)
@@ -165,7 +166,4 @@ async def wind_down(tasks: AbstractSet[asyncio.Task[None]], grace: timedelta) ->
         if tasks and grace:
             await asyncio.wait(tuple(tasks), timeout=grace.total_seconds())
     finally:
-        left = tuple(tasks)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await end_all(tasks)

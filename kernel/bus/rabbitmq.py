@@ -32,10 +32,12 @@ from kernel.bus.rabbitmq_parked import Desk
 from kernel.bus.rabbitmq_publisher import Publisher
 from kernel.bus.topology import Topology
 from kernel.model.events import Notice, Work
+from kernel.tasks import end_all
 
 W = TypeVar("W", bound=Work)
 N = TypeVar("N", bound=Notice)
 
+_LINK_PATIENCE = 2.0  # seconds until a connection that is to end is told so again
 _LONG_QUEUE = 10_000  # notices a listener may lag behind before it misses some
 
 
@@ -76,9 +78,7 @@ class RabbitBus:
 
     async def __aexit__(self, *_: object) -> None:
         links, self._links = self._links, []
-        for task in links:
-            task.cancel()
-        await asyncio.gather(*links, return_exceptions=True)
+        await end_all(links, patience=_LINK_PATIENCE)
 
     async def publish(self, *events: Work) -> None:
         """See the port."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from kernel.model.questions import Listener
 from kernel.model.reply import Reply
+from kernel.tasks import end_all
 from services.ingress import metrics
 from services.ingress.core import replies
 
@@ -101,9 +102,7 @@ class Crowd:
         await self._until(lambda: not self._guests, _LINGER)
         for guest in list(self._guests):
             guest.abort()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_all(self._tasks)
 
     async def _until(self, fulfilled: Callable[[], bool], limit: float) -> None:
         with suppress(TimeoutError):

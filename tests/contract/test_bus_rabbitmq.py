@@ -135,3 +135,10 @@ async def test_a_queue_that_was_deleted_is_made_anew(rabbitmq_buses):
         await working(bus)
         await bus.publish(make_mail(1))
         assert await taken.wait_for(1) == [make_mail(1)]
+
+
+async def test_a_bus_closes_whatever_its_connections_are_just_doing(rabbitmq_buses):
+    """Cancelled amid connecting, the library may swallow the cancellation (one time in thirty)."""
+    for hesitation in range(60):
+        async with rabbitmq_buses.open():
+            await asyncio.sleep(hesitation / 2000)
