@@ -6,6 +6,7 @@ question may be asked in a batch, which costs hardly more than one:
 ====================================  ==========================  ========================
 ``POST /internal/relay``              list of `RelayQuestion`     list of `RelayAnswer`
 ``POST /internal/login``              one `LoginQuestion`         one `LoginAnswer`
+``POST /internal/admission``          one `AdmissionQuestion`     one `AdmissionAnswer`
 ``POST /internal/whereabouts``        list of `Address`           list of `Whereabouts`
 ``GET  /internal/listeners/{name}``                               one `Listener`
 ====================================  ==========================  ========================
@@ -49,15 +50,24 @@ class RelayAnswer:
 
 @dataclass(frozen=True, slots=True)
 class LoginQuestion:
-    """Is this the password of that user? ``login`` and ``password`` as the client gave them."""
+    """Is the client who it says it is? ``login`` and ``password`` as the client gave them.
+
+    ``service`` is ``smtp``, ``pop3``, ``imap`` or ``api``; ``listener`` names the place within
+    it. Where no password crosses the wire, ``challenge`` is what we made unpredictable (the
+    challenge of CRAM-MD5, our nonce in SCRAM), and ``responses`` is what the client has sent
+    since, all of it. ``channel_binding`` is our end of TLS (RFC 5929 §4), empty without TLS.
+    """
 
     service: str
     listener: str
     client: str
     mechanism: str
-    login: str
-    password: str = field(repr=False)
+    login: str = ""
+    password: str = field(default="", repr=False)
     tls: bool = False
+    challenge: bytes = b""
+    responses: tuple[bytes, ...] = field(default=(), repr=False)
+    channel_binding: bytes = b""
 
 
 class LoginVerdict(StrEnum):
@@ -66,15 +76,38 @@ class LoginVerdict(StrEnum):
     GRANTED = "granted"
     REFUSED = "refused"
     LOCKED = "locked"  # too many failures: not now, whatever the password
+    CONTINUE = "continue"  # send `message` to the client, and ask again with its response
 
 
 @dataclass(frozen=True, slots=True)
 class LoginAnswer:
-    """``login`` is the canonical login name when granted, else empty."""
+    """``login`` is the canonical login name when granted, else empty.
+
+    ``mailbox`` is then the name of the user's mailbox. ``message`` is what the mechanism
+    wants to be sent to the client, granted or to be continued.
+    """
 
     verdict: LoginVerdict
     login: str = ""
     administrator: bool = False
+    mailbox: Address | None = None
+    message: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionQuestion:
+    """May this client connect to this listener at all."""
+
+    listener: str
+    client: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionAnswer:
+    """``in_lan`` says whether the client is on the LAN."""
+
+    admitted: bool
+    in_lan: bool = False
 
 
 class Place(StrEnum):
@@ -110,19 +143,29 @@ class TlsMode(StrEnum):
     IMPLICIT = "implicit"  # from the first octet (RFC 8314)
 
 
+class PlaintextAuth(StrEnum):
+    """To whom passwords in the clear are offered."""
+
+    NEVER = "never"
+    LAN = "lan"
+    ALWAYS = "always"
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
     """What ingress must know of a listener's settings; the rest is auth's business.
 
     Sizes are in octets. ``mechanisms`` are names such as ``PLAIN``.
-    ``plaintext_auth`` offers PLAIN and LOGIN without TLS.
+    ``plaintext_auth`` says to whom PLAIN and LOGIN are offered without TLS. ``restricted``
+    says that an `AdmissionQuestion` decides on every client.
     """
 
     name: str
     tls: TlsMode
     mechanisms: tuple[str, ...]
-    plaintext_auth: bool
+    plaintext_auth: PlaintextAuth
     max_message_size: int
     max_recipients: int
     max_connections: int
     max_connections_per_ip: int
+    restricted: bool = False

@@ -1,12 +1,19 @@
-"""The desk: all that the routes work with, and how a change is made known."""
+"""The desk: all that the routes work with; how a change is made, noted and made known."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.bus.port import Bus, BusUnavailableError
+from kernel.clock import Clock
 from kernel.model.events import DirectoryChanged
+from services.auth.adapters import tables as t
 from services.auth.adapters.database import Database
 from services.auth.adapters.passwords import Passwords
 from services.auth.directory import Directory
@@ -16,16 +23,51 @@ from services.auth.relaying import Relaying
 BROADCAST_PATIENCE = 2.0  # seconds; whoever misses it is right again after a few seconds
 _log = structlog.get_logger("audit")
 
+Shown = Mapping[str, Any]
+"""A thing as the API shows it, fit for JSON."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls the API: a user, or another service (``login`` is empty then)."""
+    """Who calls the API: a user, an API key or another service, and from where."""
 
     login: str
     administrator: bool
+    client: str = ""
 
     def __str__(self) -> str:
         return self.login or "(service)"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line of the audit log. ``action`` is ``added``, ``changed`` or ``removed``."""
+
+    action: str
+    kind: str
+    key: str
+    before: Shown | None = None
+    after: Shown | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change under way: the transaction it happens in, and what is to be said of it."""
+
+    db: AsyncConnection
+    notes: list[Note] = field(default_factory=list)
+
+    def note(
+        self,
+        action: str,
+        kind: str,
+        key: str,
+        *,
+        before: Shown | None = None,
+        after: Shown | None = None,
+    ) -> None:
+        """Write it into the audit log, and tell the other processes, once it stands."""
+        self.notes.append(Note(action, kind, key, before, after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +80,50 @@ class Desk:
     logins: Logins
     passwords: Passwords
     bus: Bus
+    clock: Clock
     token: str
 
-    async def changed(self, who: Caller, what: str, kind: str, key: str, **facts: object) -> None:
-        """Write the change into the audit log, heed it, and tell the other processes.
+    @asynccontextmanager
+    async def changing(self, who: Caller) -> AsyncIterator[Change]:
+        """Yield a change, which stands with its notes once the block ends, and not if it raises.
 
-        The change stands, whether they can be told or not.
+        Then it is heeded here, and the other processes are told; whether they can be or not,
+        it stands. Raises what `Database.writing` raises.
         """
-        _log.info(what, kind=kind, key=key, by=str(who), **facts)
+        async with self.database.writing() as db:
+            change = Change(db)
+            yield change
+            for note in change.notes:
+                await db.execute(insert(t.audit).values(_row(note, who, self.clock())))
+        for note in change.notes:
+            _log.info(note.action, kind=note.kind, key=note.key, by=str(who), client=who.client)
+            await self.tell(DirectoryChanged(note.kind, note.key))
+
+    async def tell(self, notice: DirectoryChanged) -> None:
+        """Heed ``notice`` here, and tell the other processes."""
         self.directory.drop()
         try:
             async with asyncio.timeout(BROADCAST_PATIENCE):
-                await self.bus.broadcast(DirectoryChanged(kind, key))
+                await self.bus.broadcast(notice)
         except (BusUnavailableError, TimeoutError) as error:
-            _log.warning("others will learn of it late", kind=kind, key=key, why=str(error))
+            _log.warning(
+                "others will learn of it late", kind=notice.kind, key=notice.key, why=str(error)
+            )
+
+    async def changed(self, who: Caller, what: str, kind: str, key: str, **facts: object) -> None:
+        """Write the change into the audit log, heed it, and tell the other processes."""
+        _log.info(what, kind=kind, key=key, by=str(who), **facts)
+        await self.tell(DirectoryChanged(kind, key))
+
+
+def _row(note: Note, who: Caller, now: object) -> dict[str, object]:
+    return {
+        "at": now,
+        "who": str(who),
+        "client": who.client,
+        "action": note.action,
+        "kind": note.kind,
+        "key": note.key,
+        "before": note.before,
+        "after": note.after,
+    }

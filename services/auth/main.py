@@ -64,6 +64,7 @@ def _desk(platform: Platform, db: Database, passwords: Passwords, never_lan: Seq
         logins=Logins(directory, passwords, platform.clock),
         passwords=passwords,
         bus=platform.bus,
+        clock=platform.clock,
         token=platform.settings.service_token.get_secret_value(),
     )
 

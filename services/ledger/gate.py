@@ -52,7 +52,7 @@ def _verdict(answer: LoginAnswer) -> Response | None:
         case LoginVerdict.LOCKED:
             detail = "too many failed logins: wait a while"
             return _problem(HTTPStatus.TOO_MANY_REQUESTS, detail)
-        case LoginVerdict.REFUSED:
+        case LoginVerdict.REFUSED | LoginVerdict.CONTINUE:
             detail = "login or password is wrong"
             return _problem(HTTPStatus.UNAUTHORIZED, detail, headers=CHALLENGE)
         case LoginVerdict.GRANTED if not answer.administrator:

@@ -14,6 +14,7 @@ from kernel.model.questions import (
     LoginAnswer,
     LoginQuestion,
     LoginVerdict,
+    PlaintextAuth,
     RelayAnswer,
     RelayQuestion,
     TlsMode,
@@ -29,7 +30,7 @@ UNKNOWN = Reply(550, "5.1.1", "No such user here")
 DENIED = Reply(550, "5.7.1", "Relaying denied")
 LOGIN_FIRST = Reply(530, "5.7.0", "Authentication required")
 
-LIMITS = (False, 2_000_000, 5, 50, 20)
+LIMITS = (PlaintextAuth.NEVER, 2_000_000, 5, 50, 20)
 MX = Listener("mx", TlsMode.STARTTLS, (), *LIMITS)
 SUBMISSION = Listener(
     "submission", TlsMode.STARTTLS_REQUIRED, ("PLAIN", "LOGIN", "CRAM-MD5"), *LIMITS

@@ -107,7 +107,15 @@ def user_of(row: Row[Any]) -> User:
 
 def settings_of(row: Row[Any]) -> ListenerSettings:
     """Return the settings in a row of `tables.listeners`; newer ones get their defaults."""
-    return msgspec.convert(row.settings, ListenerSettings)
+    return msgspec.convert(_renewed(row.settings), ListenerSettings)
+
+
+def _renewed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return ``settings`` in today's words."""
+    plaintext = settings.get("plaintext_auth")
+    if not isinstance(plaintext, bool):
+        return settings
+    return {**settings, "plaintext_auth": "always" if plaintext else "never"}
 
 
 def _entry_of(row: Row[Any]) -> Entry:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy.engine import Dialect
@@ -62,6 +64,24 @@ users = Table(
     Column("administrator", Boolean, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("send_as", JSON, nullable=False),
+    Column("quota", BigInteger),
+    Column("salt", String(64), nullable=False, server_default=""),
+    Column("sealed", String(1024), nullable=False, server_default=""),
+)
+
+# Secrets that we made ourselves, each for some purposes; ``digest`` is of the secret.
+app_passwords = Table(
+    "app_passwords",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("purposes", JSON, nullable=False),
+    Column("digest", String(128), nullable=False),
+    Column("sealed", String(1024), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("used_at", Moment),
+    UniqueConstraint("user_id", "name", name="app_passwords_of_a_user"),
 )
 
 # One row for every address of ours: a user's when it has a user, else an alias.
@@ -102,4 +122,40 @@ grants = Table(
     Column("client", String(64), primary_key=True),
     Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("until", Moment, nullable=False),
+)
+
+# Failed logins: ``subject`` is ``login`` or ``client``, ``who`` its name or network.
+failures = Table(
+    "failures",
+    metadata,
+    Column("subject", String(8), primary_key=True),
+    Column("who", String(512), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("last", Moment, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("digest", String(128), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("who", String(512), nullable=False),
+    Column("client", String(64), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("key", String(512), nullable=False),
+    Column("before", JSON),
+    Column("after", JSON),
+    Index("audit_of_a_thing", "kind", "key"),
 )

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kernel.model.questions import Listener, TlsMode
+from kernel.model.questions import Listener, PlaintextAuth, TlsMode
 
-MECHANISMS = ("PLAIN", "LOGIN")
+MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN")
 """The AUTH mechanisms that we can judge."""
 
 ANY, LAN = "any", "lan"
@@ -29,7 +29,7 @@ class ListenerSettings:
     tls: TlsMode = TlsMode.STARTTLS
     access: tuple[str, ...] = (ANY,)
     mechanisms: tuple[str, ...] = ()
-    plaintext_auth: bool = False
+    plaintext_auth: PlaintextAuth = PlaintextAuth.NEVER
     require_auth: RequireAuth = RequireAuth.NEVER
     own_addresses_only: bool = True
     collection_grants: bool = False
@@ -55,6 +55,7 @@ class ListenerSettings:
             self.max_recipients,
             self.max_connections,
             self.max_connections_per_ip,
+            restricted=self.access != (ANY,) or self.plaintext_auth is PlaintextAuth.LAN,
         )
 
 

@@ -36,7 +36,7 @@ async def caller(request: Request, desk: AtDesk) -> Caller:
         raise ProblemError(HTTPStatus.TOO_MANY_REQUESTS, "too many failed logins: wait a while")
     if answer.verdict is LoginVerdict.REFUSED:
         raise _unauthorized("login or password is wrong")
-    return Caller(answer.login, answer.administrator)
+    return Caller(answer.login, answer.administrator, client)
 
 
 async def administrator(who: Annotated[Caller, Depends(caller)]) -> Caller:
@@ -44,6 +44,15 @@ async def administrator(who: Annotated[Caller, Depends(caller)]) -> Caller:
     if not who.administrator:
         raise ProblemError(HTTPStatus.FORBIDDEN, "only administrators may do this")
     return who
+
+
+def may(resource: str) -> object:
+    """Return the dependency that lets in who may look at ``resource``, or change it.
+
+    Which of both it is, the method of the request says.
+    """
+    del resource  # administrators may do everything
+    return Depends(administrator)
 
 
 AnyCaller = Annotated[Caller, Depends(caller)]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from pydantic import AfterValidator, Field
 
-from kernel.model.questions import TlsMode
+from kernel.model.questions import PlaintextAuth, TlsMode
 from services.auth.adapters import policies
 from services.auth.core.lan import parse_network
 from services.auth.core.listener import ANY, LAN, MECHANISMS, ListenerSettings, RequireAuth
@@ -56,8 +56,10 @@ class ListenerFields(Body):
     mechanisms: tuple[Annotated[str, AfterValidator(_mechanism)], ...] = Field(
         default=(), description="The AUTH mechanisms that are offered."
     )
-    plaintext_auth: bool = Field(
-        default=False, description="Offer PLAIN and LOGIN without TLS: passwords cross the wire."
+    plaintext_auth: PlaintextAuth = Field(
+        default=PlaintextAuth.NEVER,
+        description="To whom PLAIN and LOGIN are offered without TLS: nobody, the LAN, or "
+        "everybody. Passwords then cross the wire as they are.",
     )
     require_auth: RequireAuth = Field(
         default=RequireAuth.NEVER,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kernel.model.envelope import MailId
-from kernel.model.questions import Listener, TlsMode
+from kernel.model.questions import Listener, PlaintextAuth, TlsMode
 from kernel.model.reply import Reply
 from services.ingress.core import replies, sasl
 
@@ -54,14 +54,14 @@ class Doorway:
             return replies.AUTH_UNKNOWN_MECHANISM
         if mechanism in self._mechanisms(secured=secured):
             return None
-        if mechanism in sasl.NEEDS_TLS and not self.listener.plaintext_auth:
+        if mechanism in sasl.NEEDS_TLS and self.listener.plaintext_auth is not PlaintextAuth.ALWAYS:
             return replies.AUTH_NEEDS_TLS
         return replies.TLS_FIRST
 
     def _mechanisms(self, *, secured: bool) -> tuple[str, ...]:
         if self.requires_tls and not secured:
             return ()
-        openly = secured or self.listener.plaintext_auth
+        openly = secured or self.listener.plaintext_auth is PlaintextAuth.ALWAYS
         return tuple(
             mechanism
             for mechanism in self.listener.mechanisms

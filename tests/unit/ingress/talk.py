@@ -3,7 +3,14 @@
 import itertools
 from dataclasses import dataclass, field
 
-from kernel.model.questions import Listener, LoginAnswer, LoginVerdict, RelayAnswer, TlsMode
+from kernel.model.questions import (
+    Listener,
+    LoginAnswer,
+    LoginVerdict,
+    PlaintextAuth,
+    RelayAnswer,
+    TlsMode,
+)
 from kernel.model.reply import Reply
 from services.ingress.core import effects
 from services.ingress.core.doorway import Doorway
@@ -11,7 +18,7 @@ from services.ingress.core.effects import Tls
 from services.ingress.core.session import Session
 
 TLS = Tls("TLSv1.3", "TLS_AES_256_GCM_SHA384")
-LIMITS = (False, 100_000, 3, 50, 20)
+LIMITS = (PlaintextAuth.NEVER, 100_000, 3, 50, 20)
 LISTENER = Listener("mx", TlsMode.STARTTLS, ("PLAIN", "LOGIN"), *LIMITS)
 TAKEN = Reply(250, "2.1.5", "Recipient OK")
 UNKNOWN = Reply(550, "5.1.1", "No such user here")

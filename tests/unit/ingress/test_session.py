@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kernel.model.address import Address
 from kernel.model.envelope import INLINE_LIMIT, Body
-from kernel.model.questions import RelayAnswer, TlsMode
+from kernel.model.questions import PlaintextAuth, RelayAnswer, TlsMode
 from kernel.model.reply import Reply
 from services.ingress.core import effects, replies
 from tests.support.mail import ANN, BOB
@@ -161,7 +161,7 @@ def test_required_tls_comes_first(verb):
 
 
 def test_a_listener_may_allow_passwords_in_the_clear():
-    listener = replace(LISTENER, plaintext_auth=True)
+    listener = replace(LISTENER, plaintext_auth=PlaintextAuth.ALWAYS)
 
     one = talk(HELLO, b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n", listener=listener)
 
@@ -303,7 +303,7 @@ lines = st.sampled_from(
 
 @given(st.lists(lines, max_size=30), st.lists(st.integers(0, 200_000), max_size=12))
 def test_however_the_octets_are_cut_the_same_comes_out(said, cuts):
-    listener = replace(LISTENER, tls=TlsMode.NONE, plaintext_auth=True)
+    listener = replace(LISTENER, tls=TlsMode.NONE, plaintext_auth=PlaintextAuth.ALWAYS)
     octets = b"".join([HELLO, ENVELOPE, *said])
     places = sorted({0, *(cut % (len(octets) + 1) for cut in cuts), len(octets)})
     pieces = [octets[a:b] for a, b in itertools.pairwise(places)]
