@@ -102,7 +102,7 @@ def fill_environment(var: Path, urls: dict[str, str]) -> None:
         "POSTROOM_DATABASE_URL": f"sqlite+aiosqlite:///{var}/postroom.db",
         "POSTROOM_BLOBS_URL": f"file:///{var}/blobs",
         "POSTROOM_MAILBOXES_URL": f"maildir:///{var}/mail",
-        "POSTROOM_INGRESS_TLS_FOLDER": f"{var}/tls",
+        "POSTROOM_TLS_FOLDER": os.environ.get("POSTROOM_INGRESS_TLS_FOLDER", f"{var}/tls"),  # noqa: TID251 - a settings module
         **urls,
     }
     for name, value in defaults.items():

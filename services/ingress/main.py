@@ -13,6 +13,7 @@ from ssl import SSLContext
 
 import structlog
 
+from kernel.certificate import open_certificate
 from kernel.http import Peer
 from kernel.model.envelope import MailId, new_mail_id
 from kernel.model.events import DirectoryChanged
@@ -20,7 +21,6 @@ from kernel.model.questions import Listener
 from kernel.platform import Platform
 from kernel.runtime import Service, run
 from kernel.settings import host_and_port
-from services.ingress.adapters.certificate import server_context
 from services.ingress.adapters.directory import HttpDirectory
 from services.ingress.core.doorway import Doorway
 from services.ingress.crowd import Crowd
@@ -90,7 +90,7 @@ class _House:
 async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[Ingress]:
     """Take mail meanwhile; at the end see everybody out."""
     common = platform.settings
-    tls = await asyncio.to_thread(server_context, settings, common.hostname, platform.clock())
+    shown = await asyncio.to_thread(open_certificate, settings, common.hostname, platform.clock())
     peer = Peer(common.auth_url, common.service_token.get_secret_value())
     listeners = _listeners(settings)
     async with HttpDirectory(peer) as directory, asyncio.TaskGroup() as group:
@@ -102,7 +102,7 @@ async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[
         async with AsyncExitStack() as stack:
             stack.callback(_cancel, tasks)
             stack.push_async_callback(crowd.see_out, common.grace.total_seconds())
-            house = _House(platform, settings, policies, directory, crowd, tls)
+            house = _House(platform, settings, policies, directory, crowd, shown.context)
             addresses = {}
             for name, listen in listeners.items():
                 server = await _listen(house.entrance(name), listen, reuse_port=settings.reuse_port)

@@ -1,15 +1,15 @@
 """The settings of ingress."""
 
 from datetime import timedelta
-from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from kernel.settings import Duration, PostroomSettings
+from kernel.certificate import CertificateSettings
+from kernel.settings import Duration
 
 
-class Settings(PostroomSettings):
+class Settings(CertificateSettings):
     """Read from ``POSTROOM_INGRESS_*``. What a listener allows is auth's business."""
 
     model_config = SettingsConfigDict(env_prefix="POSTROOM_INGRESS_")
@@ -28,15 +28,6 @@ class Settings(PostroomSettings):
     )
     reuse_port: bool = Field(
         default=False, description="Let several ingress processes share these ports."
-    )
-    tls_cert: Path | None = Field(
-        default=None, description="Certificate chain (PEM). Without it we sign one ourselves."
-    )
-    tls_key: Path | None = Field(
-        default=None, description="Private key (PEM), where it is not in `tls_cert`."
-    )
-    tls_folder: Path = Field(
-        default=Path("var/tls"), description="Where the certificate goes that we sign ourselves."
     )
     idle_timeout: Duration = Field(
         default=timedelta(minutes=5),

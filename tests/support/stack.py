@@ -281,7 +281,7 @@ def _environment(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "POSTROOM_ADMIN_PASSWORD": PASSWORD,
         "POSTROOM_MAILBOXES_URL": f"maildir:///{var}/mail",
         "POSTROOM_BLOBS_URL": f"file:///{var}/blobs",
-        "POSTROOM_INGRESS_TLS_FOLDER": f"{var}/tls",
+        "POSTROOM_TLS_FOLDER": f"{var}/tls",
         "POSTROOM_AUTH_URL": f"http://127.0.0.1:{ports['auth']}",
         "POSTROOM_AUTH_LISTEN": f"127.0.0.1:{ports['auth']}",
         "POSTROOM_LEDGER_URL": f"http://127.0.0.1:{ports['ledger']}",
