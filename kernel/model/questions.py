@@ -24,7 +24,8 @@ class RelayQuestion:
     """May this client send this mail on? The facts that ingress has of one RCPT TO.
 
     ``client`` is the client's IP address; ``login`` its login name once it has
-    authenticated, else empty; ``sender`` is ``None`` for the null reverse-path.
+    authenticated, else empty; ``sender`` is ``None`` for the null reverse-path. A ``trial``
+    is decided like any other question, but neither counted nor logged: no mail hangs on it.
     """
 
     listener: str
@@ -33,6 +34,7 @@ class RelayQuestion:
     sender: Address | None
     recipient: Address
     login: str = ""
+    trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ class Relaying:
         gathered = await self.gather(questions)
         decisions = [decide(facts) if facts else NO_LISTENER for facts in gathered]
         for question, decision in zip(questions, decisions, strict=True):
-            _note(question, decision)
+            if not question.trial:
+                _note(question, decision)
         return [RelayAnswer(d.reply, d.rule, d.submitter) for d in decisions]
 
     async def gather(self, questions: Sequence[RelayQuestion]) -> list[Facts | None]:
