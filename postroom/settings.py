@@ -56,6 +56,9 @@ class CommandSettings(FolderSettings):
     admin_password: SecretStr | None = Field(
         default=None, description="Their password; found in `var/secrets` next to the server."
     )
+    api_key: SecretStr | None = Field(
+        default=None, description="An API key; if there is one, the command shows it instead."
+    )
 
     @classmethod
     def settings_customise_sources(
