@@ -87,6 +87,14 @@ class Logins:
             return LoginAnswer(verdict)
         return LoginAnswer(verdict, user.login, user.administrator)
 
+    async def is_locked_out(self, client: str) -> bool:
+        """Whether so much came from this client's neighbourhood that it has to wait."""
+        return self._clients.is_locked(neighbourhood(client), self._clock())
+
+    async def note_failure(self, client: str) -> None:
+        """Count a credential without a login name that was wrong: an API key."""
+        self._clients.add(neighbourhood(client), self._clock())
+
     async def find(self, name: str) -> User | None:
         """Return the user with this login name, or whose address it is."""
         if not name.isprintable() or len(name) > LONGEST_LOGIN:
