@@ -13,8 +13,9 @@ from kernel.model.envelope import Body, Recipient
 from kernel.model.reply import Reply
 from services.ingress.core import replies
 
+_HOP = r"@(?:\[[^\]<>\"\s]+\]|[^\[\]@:,<>\"\s]+)"
 _PATH = (
-    r"<(?:@[^:<>\"\s]+:)?"  # a source route is accepted and ignored, RFC 5321 §4.1.1.3
+    rf"<(?:{_HOP}(?:,{_HOP})*:)?"  # a source route is accepted and ignored, RFC 5321 §4.1.1.3
     r'((?:"(?:[^"\\]|\\.)*")?[^<>"\s]*)>'
     r"(?: +(.*))?"
 )

@@ -24,6 +24,7 @@ def rcpt(argument, *, extended=True, smtputf8=False):
         ("FROM:<bob@elsewhere.test>", BOB),
         ("from: <bob@elsewhere.test>", BOB),
         ("FROM:<@a.test,@b.test:bob@elsewhere.test>", BOB),
+        ("FROM:<@[192.0.2.1],@[IPv6:2001:db8::1]:bob@elsewhere.test>", BOB),
         ("FROM:<>", None),
         ('FROM:<"a b>c"@elsewhere.test>', Address("a b>c", "elsewhere.test")),
         ("FROM:<bob@[192.0.2.1]>", Address("bob", "[192.0.2.1]")),
@@ -49,7 +50,9 @@ def test_what_is_no_path_is_a_syntax_error(argument):
 
 @pytest.mark.parametrize(
     "path", ["bob", "@elsewhere.test", "bob@", "a..b@x.test", "bob@-x.test", "b@x.test.",
-             "a@b@c.test", "bob@[192.0.2.256]",
+             "a@b@c.test", "bob@[192.0.2.256]", "@a.test,b.test:bob@x.test",
+             "@a.test:@b.test:bob@x.test", "@:bob@x.test", "@a@b.test:bob@x.test",
+             "bob@192.0.2.1", "a.test!bob", "bob%a.test",
              "bob@[2001:db8::1]", '"a"b@x.test', "x" * 65 + "@x.test"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_as_such(path):
