@@ -1,6 +1,7 @@
 """The command's entrance: finds the subcommand, and turns what goes wrong into words.
 
-Exit codes: 0 fine, 1 refused, 2 not understood, 3 the server was not reachable.
+Exit codes: 0 fine, 1 refused, 2 not understood, 3 no answer from the server (later there
+may be one), 4 no such thing.
 """
 
 import os
@@ -11,19 +12,30 @@ from importlib.metadata import PackageNotFoundError, version
 from cyclopts import App, CycloptsError
 from pydantic import ValidationError
 
-from postroom.errors import RefusedError, UnreachableError
+from postroom.errors import NotFoundError, RefusedError, UnreachableError
 
-FINE, REFUSED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
-CODES = {RefusedError: REFUSED, UnreachableError: UNREACHABLE, ValueError: USAGE}
+FINE, REFUSED, USAGE, UNREACHABLE, NOT_FOUND, INTERRUPTED = 0, 1, 2, 3, 4, 130
+CODES = {
+    NotFoundError: NOT_FOUND,
+    RefusedError: REFUSED,
+    UnreachableError: UNREACHABLE,
+    ValueError: USAGE,
+}
 
 COMMANDS = {
     "serve": ("postroom.serve:serve", "Run the services in this process."),
     "migrate": ("postroom.commands.migrate:migrate", "Bring the database's tables up to date."),
     "user": ("postroom.commands.users:app", "Users: who has a mailbox and may log in."),
+    "apppassword": ("postroom.commands.apppasswords:app", "Passwords for one program each."),
     "domain": ("postroom.commands.domains:app", "Domains whose mail is ours."),
     "alias": ("postroom.commands.aliases:app", "Addresses that stand for others."),
-    "network": ("postroom.commands.networks:app", "Networks whose machines may relay."),
+    "network": ("postroom.commands.networks:app", "Networks of the LAN, whose machines may relay."),
     "listener": ("postroom.commands.listeners:app", "Listeners, and what each allows."),
+    "list": ("postroom.commands.lists:app", "The black list and the white list."),
+    "grant": ("postroom.commands.grants:app", "Who may relay after collecting mail."),
+    "lockout": ("postroom.commands.lockouts:app", "Who is shut out after failed logins."),
+    "apikey": ("postroom.commands.apikeys:app", "Keys to the API, for programs."),
+    "audit": ("postroom.commands.audit:audit", "Say who changed what, and when."),
     "explain": ("postroom.commands.explain:explain", "Say who may send what to whom, and why."),
     "send": ("postroom.commands.send:send", "Send a test message."),
     "mails": ("postroom.commands.mails:mails", "Messages that came in, newest first."),

@@ -1,31 +1,65 @@
 """The REST API of auth and ledger, as the command uses it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
-from postroom.errors import RefusedError, UnreachableError
+from postroom.errors import ChangedError, NotFoundError, RefusedError, UnreachableError
 from postroom.settings import CommandSettings
 
 Item = dict[str, Any]
 
 PAGE = 200
+ATTEMPTS = 3  # at a change that others get in the way of
 PATIENCE = aiohttp.ClientTimeout(total=30, connect=5)
+
+OPTIONS = {
+    "address": "ADDRESS",
+    "targets": "TARGET",
+    "cidr": "NETWORK",
+    "name": "NAME",
+    "pattern": "PATTERN",
+    "full_name": "--name",
+    "may_relay": "--relay",
+    "purposes": "--purpose",
+    "scopes": "--scope",
+    "expires_at": "--expires",
+    "sender": "--from",
+    "recipient": "--to",
+}
+"""How the command calls a field of the API, where that is not `--the-field`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What we show to be let in, and how people call it."""
+
+    header: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, and which version of it that was (RFC 9110 §8.8.3)."""
+
+    content: Item
+    etag: str
 
 
 class Api:
     """One service's REST API. Use as a context manager."""
 
-    def __init__(self, url: str, login: str, password: str) -> None:
+    def __init__(self, url: str, credential: Credential) -> None:
         self._url = url.rstrip("/")
-        self._login = login
+        self._credential = credential
         self._session = aiohttp.ClientSession(
-            headers={"Authorization": aiohttp.encode_basic_auth(login, password)},
-            timeout=PATIENCE,
+            headers={"Authorization": credential.header}, timeout=PATIENCE
         )
 
     async def __aenter__(self) -> Self:
@@ -36,19 +70,35 @@ class Api:
 
     async def get(self, *path: str, **query: object) -> Item:
         """Return what stands under ``path``; a query of None or "" is left out."""
-        return await self._call("GET", path, query=query)
+        return (await self._call("GET", path, query=query)).content
 
     async def post(self, *path: str, body: Item | None = None) -> Item:
         """Make something under ``path``."""
-        return await self._call("POST", path, body)
+        return (await self._call("POST", path, body)).content
 
     async def patch(self, *path: str, body: Item) -> Item:
         """Change what stands under ``path``."""
-        return await self._call("PATCH", path, body)
+        return (await self._call("PATCH", path, body)).content
 
-    async def delete(self, *path: str) -> Item:
+    async def delete(self, *path: str, **query: object) -> Item:
         """Remove what stands under ``path``."""
-        return await self._call("DELETE", path)
+        return (await self._call("DELETE", path, query=query)).content
+
+    async def revise(self, *path: str, changes: Callable[[Item], Item]) -> Item:
+        """Read what stands under ``path``, and make the changes that follow from it.
+
+        If somebody else changes it in between, it is read again: no change is lost.
+        """
+        for _ in range(ATTEMPTS):
+            found = await self._call("GET", path)
+            body = changes(found.content)
+            if not body:
+                return found.content
+            try:
+                return (await self._call("PATCH", path, body, etag=found.etag)).content
+            except ChangedError:
+                continue
+        raise ChangedError(f"{path[-1]} is being changed by others: try again")
 
     async def every(self, *path: str, **query: object) -> list[Item]:
         """Return all items of a list, page after page."""
@@ -67,45 +117,68 @@ class Api:
         path: tuple[str, ...],
         body: Item | None = None,
         query: Mapping[str, object] | None = None,
-    ) -> Item:
-        url = URL(self._url + _spell(path), encoded=True)
-        shown = {k: str(v) for k, v in (query or {}).items() if v not in (None, "")}
+        etag: str = "",
+    ) -> Answer:
+        url = URL(self._url + _spell(path), encoded=True).extend_query(_query(query or {}))
+        headers = {"If-Match": etag} if etag else {}
         try:
-            async with self._session.request(
-                method, url.extend_query(shown), json=body
-            ) as response:
-                return self._judge(response.status, await _content(response))
+            async with self._session.request(method, url, json=body, headers=headers) as response:
+                content = await _content(response)
+                self._judge(response.status, content)
+                return Answer(content, response.headers.get("ETag", ""))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise UnreachableError(f"no answer from {self._url} ({_words(error)})") from error
 
-    def _judge(self, status: int, content: Item) -> Item:
-        if status < 400:  # noqa: PLR2004 - RFC 9110 §15
-            return content
-        if status == 401:  # noqa: PLR2004 - RFC 9110 §15.5.2
-            raise RefusedError(f"{self._url} does not accept the credential of {self._login!r}")
-        raise RefusedError(_explanation(content) or f"{self._url} answered {status}")
+    def _judge(self, status: int, content: Item) -> None:
+        if status < HTTPStatus.BAD_REQUEST:
+            return
+        words = _explanation(content) or f"{self._url} answered {status}"
+        if status == HTTPStatus.UNAUTHORIZED:
+            raise RefusedError(f"{self._url} does not accept {self._credential.name}")
+        if status == HTTPStatus.NOT_FOUND:
+            raise NotFoundError(words)
+        if status == HTTPStatus.PRECONDITION_FAILED:
+            raise ChangedError(words)
+        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise UnreachableError(words)
+        raise RefusedError(words)
 
 
 def auth() -> Api:
     """Return the API of auth."""
     settings = CommandSettings()
-    return _api(settings.auth_url, settings)
+    return Api(settings.auth_url, credential_of(settings))
 
 
 def ledger() -> Api:
     """Return the API of the ledger."""
     settings = CommandSettings()
-    return _api(settings.ledger_url, settings)
+    return Api(settings.ledger_url, credential_of(settings))
 
 
-def _api(url: str, settings: CommandSettings) -> Api:
+def credential_of(settings: CommandSettings) -> Credential:
+    """Return what to show: an API key if there is one, else login and password."""
+    if settings.api_key is not None:
+        return Credential(f"Bearer {settings.api_key.get_secret_value()}", "the API key")
     password = settings.admin_password
     if password is None:
         raise RefusedError(
-            f"no credential: there is none in {settings.var}/secrets."
-            " Run this from the folder of the server, or set POSTROOM_ADMIN_PASSWORD"
+            f"no credential: there is none in {settings.var}/secrets. Run this from the folder"
+            " of the server, or set POSTROOM_ADMIN_PASSWORD or POSTROOM_API_KEY"
         )
-    return Api(url, settings.admin_login, password.get_secret_value())
+    login = settings.admin_login
+    header = aiohttp.encode_basic_auth(login, password.get_secret_value())
+    return Credential(header, f"the credential of {login!r}")
+
+
+def given(**fields: object) -> Item:
+    """Return those fields that the caller has given."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _query(query: Mapping[str, object]) -> dict[str, str]:
+    shown = {name: value for name, value in query.items() if value not in (None, "")}
+    return {n: str(v).lower() if isinstance(v, bool) else str(v) for n, v in shown.items()}
 
 
 def _spell(path: tuple[str, ...]) -> str:
@@ -120,10 +193,12 @@ async def _content(response: aiohttp.ClientResponse) -> Item:
 
 
 def _explanation(problem: Item) -> str:
-    """Return the words of a problem (RFC 9457), with the field at fault."""
+    """Return the words of a problem (RFC 9457), with the option that is at fault."""
     words = str(problem.get("detail") or problem.get("title") or "")
-    field = problem.get("field")
-    return f"{field}: {words}" if field and words else words
+    field = str(problem.get("field") or "").partition(".")[0]
+    if not (field and words):
+        return words
+    return f"{OPTIONS.get(field) or '--' + field.replace('_', '-')}: {words}"
 
 
 def _words(error: Exception) -> str:

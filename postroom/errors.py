@@ -5,5 +5,13 @@ class RefusedError(Exception):
     """The server understood, and said no. The text is its explanation."""
 
 
+class NotFoundError(RefusedError):
+    """There is no such thing."""
+
+
+class ChangedError(RefusedError):
+    """Somebody else has changed it since we read it."""
+
+
 class UnreachableError(Exception):
-    """The server did not answer."""
+    """The server did not answer, or could not: later it may."""

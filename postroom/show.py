@@ -2,25 +2,72 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
 
 from kernel.model.reply import printable
 
-AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
+AsJson = Annotated[
+    bool, Parameter(name="--json", negative="", show_default=False, help="Print JSON.")
+]
+Shown = dict[str, Any]
 
 
-def show(items: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, as_json: bool) -> None:
-    """Print ``items``: as JSON, or as a table of ``columns`` (heading by field)."""
+def as_it_is(item: Shown) -> Shown:
+    """Return ``item``, which needs no translation."""
+    return item
+
+
+def show(
+    items: Sequence[Shown],
+    columns: Mapping[str, str],
+    *,
+    as_json: bool,
+    spoken: Callable[[Shown], Shown] = as_it_is,
+    alarms: Collection[str] = (),
+) -> None:
+    """Print ``items``: as JSON, or as a table of ``columns`` (heading by field).
+
+    People read them as ``spoken``. A field of ``alarms`` that is true puts its line in red.
+    """
     if as_json:
         show_json(items)
         return
-    rows = [[plain(item.get(field)) for field in columns] for item in items]
-    for line in table(list(columns.values()), rows):
+    rows = [[plain(item.get(field)) for field in columns] for item in map(spoken, items)]
+    red = [False, *(any(item.get(field) for field in alarms) for item in items)]
+    for line, alarm in zip(table(list(columns.values()), rows), red, strict=False):
+        say(line, alarm=alarm)
+
+
+def show_one(
+    item: Shown,
+    *,
+    as_json: bool,
+    spoken: Callable[[Shown], Shown] = as_it_is,
+    alarms: Collection[str] = (),
+) -> None:
+    """Print all that there is to say about ``item``."""
+    if as_json:
+        show_json(item)
+        return
+    rows = [[name, plain(value)] for name, value in spoken(item).items()]
+    red = [False, *(name in alarms and bool(value) for name, value in item.items())]
+    for line, alarm in zip(table(["SETTING", "VALUE"], rows), red, strict=False):
+        say(line, alarm=alarm)
+
+
+def say(line: str, *, alarm: bool = False) -> None:
+    """Print a line; an alarm in red where there are colours."""
+    if not alarm:
         print(line)
+        return
+    Console(soft_wrap=True, highlight=False).print(Text(line, style="bold red"))
 
 
 def show_json(value: object) -> None:
@@ -35,9 +82,10 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[st
         yield "none"
         return
     grid = [headings, *rows]
-    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(*grid, strict=True)]
     for row in grid:
-        yield "  ".join(map(str.ljust, row, widths)).rstrip()
+        cells = zip(row, widths, strict=True)
+        yield "  ".join(word + " " * (width - cell_len(word)) for word, width in cells).rstrip()
 
 
 def plain(value: object) -> str:
@@ -53,9 +101,9 @@ def plain(value: object) -> str:
             return printable(str(value))
 
 
-def moment(text: str) -> str:
+def moment(text: str | None) -> str:
     """Return a point of time of the API as people write it, in UTC."""
-    return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}"
+    return "-" if text is None else f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}"
 
 
 def until(text: str, now: datetime) -> str:

@@ -2,12 +2,14 @@
 
 from cyclopts import App
 
-from postroom.client import auth
-from postroom.show import AsJson, show
+from postroom.client import Item
+from postroom.resource import Resource
+from postroom.show import AsJson
+from postroom.values import Words
 
 app = App(name="alias")
 
-COLUMNS = {"address": "ALIAS", "targets": "STANDS FOR"}
+ALIASES = Resource(("v1/aliases",), {"address": "ALIAS", "targets": "STANDS FOR"})
 
 
 @app.command
@@ -24,21 +26,64 @@ async def add(address: str, target: str, *more: str, as_json: AsJson = False) ->
         Others who receive it as well.
 
     """
-    async with auth() as api:
-        body = {"address": address, "targets": [target, *more]}
-        show([await api.post("v1/aliases", body=body)], COLUMNS, as_json=as_json)
+    await ALIASES.add({"address": address, "targets": [target, *more]}, as_json=as_json)
 
 
 @app.command(name="list")
-async def list_(*, as_json: AsJson = False) -> None:
-    """List all aliases."""
-    async with auth() as api:
-        show(await api.every("v1/aliases"), COLUMNS, as_json=as_json)
+async def list_(
+    *, search: str = "", domain: str = "", target: str = "", as_json: AsJson = False
+) -> None:
+    """List the aliases.
+
+    Parameters
+    ----------
+    search
+        Only those with this in their address.
+    domain
+        Only those in this domain.
+    target
+        Only those that stand for this address.
+
+    """
+    await ALIASES.every(q=search, domain=domain, target=target, as_json=as_json)
+
+
+@app.command
+async def show(address: str, *, as_json: AsJson = False) -> None:
+    """Show an alias."""
+    await ALIASES.show(address, as_json=as_json)
+
+
+@app.command
+async def change(
+    address: str,
+    *targets: str,
+    add: Words = (),
+    drop: Words = (),
+    as_json: AsJson = False,
+) -> None:
+    """Change for whom an alias stands.
+
+    Parameters
+    ----------
+    address
+        The alias.
+    targets
+        All who receive its mail from now on.
+    add
+        Somebody who receives it as well; may be given more than once.
+    drop
+        Somebody who receives it no more; may be given more than once.
+
+    """
+    if targets and (add or drop):
+        raise ValueError("name either all targets, or those to --add and to --drop")
+    changes: Item = {"targets": list(targets)} if targets else {}
+    edits = {"targets": (add, drop)}
+    await ALIASES.change(address, changes=changes, edits=edits, as_json=as_json)
 
 
 @app.command
 async def remove(address: str) -> None:
     """Remove an alias."""
-    async with auth() as api:
-        await api.delete("v1/aliases", address)
-    print(f"{address} is removed")
+    await ALIASES.remove(address)

@@ -4,18 +4,23 @@ from typing import Literal
 
 from cyclopts import App
 
-from postroom.client import Item, auth
-from postroom.show import AsJson, show
+from postroom.client import Item, given
+from postroom.resource import Resource
+from postroom.show import AsJson
 
 app = App(name="domain")
 
-COLUMNS = {
-    "name": "DOMAIN",
-    "primary": "PRIMARY",
-    "own_users": "OWN USERS",
-    "undelivered": "UNDELIVERED",
-    "undelivered_mailbox": "INTO",
-}
+DOMAINS = Resource(
+    ("v1/domains",),
+    {
+        "name": "DOMAIN",
+        "primary": "PRIMARY",
+        "own_users": "OWN USERS",
+        "undelivered": "UNDELIVERED",
+        "undelivered_mailbox": "INTO",
+    },
+)
+Undelivered = Literal["refuse", "report", "mailbox"]
 
 
 @app.command
@@ -23,7 +28,7 @@ async def add(
     name: str,
     *,
     own_users: bool = False,
-    undelivered: Literal["refuse", "report", "mailbox"] = "refuse",
+    undelivered: Undelivered = "refuse",
     undelivered_mailbox: str = "",
     as_json: AsJson = False,
 ) -> None:
@@ -45,20 +50,58 @@ async def add(
     body: Item = {"name": name, "own_users": own_users, "undelivered": undelivered}
     if undelivered_mailbox:
         body["undelivered_mailbox"] = undelivered_mailbox
-    async with auth() as api:
-        show([await api.post("v1/domains", body=body)], COLUMNS, as_json=as_json)
+    await DOMAINS.add(body, as_json=as_json)
 
 
 @app.command(name="list")
-async def list_(*, as_json: AsJson = False) -> None:
-    """List all domains."""
-    async with auth() as api:
-        show(await api.every("v1/domains"), COLUMNS, as_json=as_json)
+async def list_(*, search: str = "", as_json: AsJson = False) -> None:
+    """List the domains.
+
+    Parameters
+    ----------
+    search
+        Only those with this in their name.
+
+    """
+    await DOMAINS.every(q=search, as_json=as_json)
+
+
+@app.command
+async def show(name: str, *, as_json: AsJson = False) -> None:
+    """Show a domain."""
+    await DOMAINS.show(name, as_json=as_json)
+
+
+@app.command
+async def change(
+    name: str,
+    *,
+    own_users: bool | None = None,
+    undelivered: Undelivered | None = None,
+    undelivered_mailbox: str | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a domain.
+
+    Parameters
+    ----------
+    name
+        The domain.
+    own_users
+        Whether it has users of its own.
+    undelivered
+        What becomes of mail to an address that nobody has.
+    undelivered_mailbox
+        The address of the user who gets such mail; empty for none.
+
+    """
+    changes = given(own_users=own_users, undelivered=undelivered)
+    if undelivered_mailbox is not None:
+        changes["undelivered_mailbox"] = undelivered_mailbox or None
+    await DOMAINS.change(name, changes=changes, as_json=as_json)
 
 
 @app.command
 async def remove(name: str) -> None:
     """Remove a domain; the primary one stays."""
-    async with auth() as api:
-        await api.delete("v1/domains", name)
-    print(f"{name} is removed")
+    await DOMAINS.remove(name)

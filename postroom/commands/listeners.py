@@ -1,70 +1,122 @@
 """`postroom listener`: where mail comes in, and what is allowed there."""
 
-import json
+from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
-from postroom.client import Item, auth
-from postroom.show import AsJson, plain, show, show_json, table
+from postroom.client import Item, given
+from postroom.resource import Resource
+from postroom.show import AsJson
+from postroom.values import octets
 
 app = App(name="listener")
 
-COLUMNS = {
-    "name": "LISTENER",
-    "tls": "TLS",
-    "mechanisms": "LOGIN BY",
-    "require_auth": "LOGIN NEEDED",
-    "relay_outside_lan": "OPEN RELAY",
-}
+LISTENERS = Resource(
+    ("v1/listeners",),
+    {
+        "name": "LISTENER",
+        "tls": "TLS",
+        "access": "FOR",
+        "mechanisms": "LOGIN BY",
+        "require_auth": "LOGIN NEEDED",
+        "collection_grants": "GRANTS COUNT",
+        "relay_outside_lan": "OPEN RELAY",
+    },
+    alarms=("relay_outside_lan",),
+)
+
+Mechanism = Literal["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that can be set about a listener. A list is given by its option, once for each word."""
+
+    tls: Literal["none", "starttls", "starttls-required", "implicit"] | None = None
+    """Whether it speaks TLS: not, if asked, before anything else is said, or from the start."""
+
+    access: list[str] | None = None
+    """Who may connect: `any`, `lan`, networks, and `!network` to exclude one."""
+
+    mechanisms: list[Mechanism] | None = None
+    """The ways to log in that are offered."""
+
+    plaintext_auth: Literal["never", "lan", "always"] | None = None
+    """To whom PLAIN and LOGIN are offered without TLS."""
+
+    require_auth: Literal["never", "to-relay", "always"] | None = None
+    """Who has to log in: nobody, who relays (even from the LAN), or everybody."""
+
+    own_addresses_only: bool | None = None
+    """Whether who has logged in may only use own addresses as sender."""
+
+    collection_grants: bool | None = None
+    """Whether having collected mail a moment ago counts (POP/IMAP-before-SMTP)."""
+
+    relay_outside_lan: bool | None = None
+    """An OPEN RELAY: strangers may send to strangers."""
+
+    relay_nonlocal_senders: bool | None = None
+    """Whether relayed mail may have a sender outside our domains."""
+
+    always_relay_senders: list[str] | None = None
+    """Relay for these senders, whoever they are. Anybody can pretend to be one."""
+
+    always_relay_recipients: list[str] | None = None
+    """Relay to these recipients, such as domains that we are a backup MX for."""
+
+    reject_local_sender_spoof: bool | None = None
+    """Whether to refuse strangers who use a sender in a domain of ours."""
+
+    reject_local_helo_spoof: bool | None = None
+    """Whether to refuse strangers who call themselves by one of our names."""
+
+    max_message_size: str | None = None
+    """How large a message may be, such as `50MiB`."""
+
+    max_recipients: int | None = None
+    """How many recipients a message may have; 100 at least."""
+
+    max_connections: int | None = None
+    """How many clients may be connected at a time."""
+
+    max_connections_per_ip: int | None = None
+    """How many of them from one address."""
+
+    i_understand_this_is_an_open_relay: Annotated[bool | None, Parameter(negative="")] = None
+    """Must go with `--relay-outside-lan`."""
+
+    def changes(self) -> Item:
+        """Return what the API is to change."""
+        size = self.max_message_size
+        return given(**asdict(self)) | ({"max_message_size": octets(size)} if size else {})
 
 
 @app.command(name="list")
 async def list_(*, as_json: AsJson = False) -> None:
-    """List the listeners."""
-    async with auth() as api:
-        show(await api.every("v1/listeners"), COLUMNS, as_json=as_json)
+    """List the listeners; an open relay in red."""
+    await LISTENERS.every(as_json=as_json)
 
 
-@app.command(name="show")
-async def show_(name: str, *, as_json: AsJson = False) -> None:
+@app.command
+async def show(name: str, *, as_json: AsJson = False) -> None:
     """Show every setting of a listener."""
-    async with auth() as api:
-        _show_one(await api.get("v1/listeners", name), as_json=as_json)
+    await LISTENERS.show(name, as_json=as_json)
 
 
-@app.command(name="set")
-async def set_(name: str, change: str, *more: str, as_json: AsJson = False) -> None:
+@app.command
+async def change(name: str, *, settings: Settings | None = None, as_json: AsJson = False) -> None:
     """Change settings of a listener.
 
     Parameters
     ----------
     name
         The listener: mx, submission or submissions.
-    change
-        `setting=value`, such as `require_auth=always` or `max_recipients=50`.
-    more
-        Further changes.
+    settings
+        What is to be.
 
     """
-    async with auth() as api:
-        body = dict(map(_change, (change, *more)))
-        _show_one(await api.patch("v1/listeners", name, body=body), as_json=as_json)
-
-
-def _change(text: str) -> tuple[str, object]:
-    setting, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"{text!r} is not setting=value")
-    try:
-        return setting, json.loads(value)
-    except ValueError:
-        return setting, value
-
-
-def _show_one(listener: Item, *, as_json: bool) -> None:
-    if as_json:
-        show_json(listener)
-        return
-    rows = [[setting, plain(value)] for setting, value in listener.items()]
-    for line in table(["SETTING", "VALUE"], rows):
-        print(line)
+    changes = settings.changes() if settings else {}
+    await LISTENERS.change(name, changes=changes, as_json=as_json)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from postroom.client import Item, ledger
-from postroom.show import AsJson, moment, show, show_json
+from postroom.show import AsJson, moment, show
 
 COLUMNS = {
     "id": "MAIL",
@@ -42,10 +42,7 @@ async def mails(
     async with ledger() as api:
         query = {"sender": sender, "recipient": recipient, "state": state, "limit": limit}
         found = (await api.get("v1/mails", **query))["items"]
-    if as_json:
-        show_json(found)
-        return
-    show(list(map(_spoken, found)), COLUMNS, as_json=False)
+    show(found, COLUMNS, as_json=as_json, spoken=_spoken)
 
 
 def _spoken(mail: Item) -> Item:

@@ -2,31 +2,34 @@
 
 from cyclopts import App
 
-from postroom.client import auth
-from postroom.show import AsJson, show
+from postroom.resource import Resource
+from postroom.show import AsJson
 
 app = App(name="network")
 
-COLUMNS = {"cidr": "NETWORK"}
+NETWORKS = Resource(("v1/networks",), {"cidr": "NETWORK"})
 
 
 @app.command
 async def add(cidr: str, *, as_json: AsJson = False) -> None:
     """Add a network: `192.0.2.0/24`, a single address, or `192.0.2.*`."""
-    async with auth() as api:
-        show([await api.post("v1/networks", body={"cidr": cidr})], COLUMNS, as_json=as_json)
+    await NETWORKS.add({"cidr": cidr}, as_json=as_json)
 
 
 @app.command(name="list")
-async def list_(*, as_json: AsJson = False) -> None:
-    """List all networks of the LAN."""
-    async with auth() as api:
-        show(await api.every("v1/networks"), COLUMNS, as_json=as_json)
+async def list_(*, search: str = "", as_json: AsJson = False) -> None:
+    """List the networks of the LAN.
+
+    Parameters
+    ----------
+    search
+        Only those with this in them.
+
+    """
+    await NETWORKS.every(q=search, as_json=as_json)
 
 
 @app.command
 async def remove(cidr: str) -> None:
     """Remove a network."""
-    async with auth() as api:
-        await api.delete("v1/networks", cidr)
-    print(f"{cidr} is removed")
+    await NETWORKS.remove(cidr)

@@ -4,7 +4,7 @@ from cyclopts import App
 
 from kernel.clock import system_clock
 from postroom.client import Item, ledger
-from postroom.show import AsJson, show, show_json, until
+from postroom.show import AsJson, show, until
 
 app = App(name="queue")
 
@@ -23,10 +23,7 @@ async def list_(*, as_json: AsJson = False) -> None:
     """List what waits, soonest first."""
     async with ledger() as api:
         waiting = await api.every("v1/waiting")
-    if as_json:
-        show_json(waiting)
-        return
-    show([_spoken(leg) for leg in waiting], COLUMNS, as_json=False)
+    show(waiting, COLUMNS, as_json=as_json, spoken=_spoken)
 
 
 @app.command

@@ -5,20 +5,25 @@ from getpass import getpass
 
 from cyclopts import App
 
-from postroom.client import Item, auth
+from postroom.client import Item, auth, given
+from postroom.resource import Resource
 from postroom.settings import CommandSettings, secrets_folder
-from postroom.show import AsJson, show
+from postroom.show import AsJson
+from postroom.values import Words, octets
 
 app = App(name="user")
 
-COLUMNS = {
-    "login": "LOGIN",
-    "address": "ADDRESS",
-    "full_name": "NAME",
-    "may_relay": "RELAY",
-    "administrator": "ADMIN",
-    "disabled": "DISABLED",
-}
+USERS = Resource(
+    ("v1/users",),
+    {
+        "login": "LOGIN",
+        "address": "ADDRESS",
+        "full_name": "NAME",
+        "may_relay": "RELAY",
+        "administrator": "ADMIN",
+        "disabled": "DISABLED",
+    },
+)
 
 
 @app.command
@@ -30,6 +35,8 @@ async def add(
     name: str = "",
     relay: bool = True,
     administrator: bool = False,
+    send_as: Words = (),
+    quota: str = "",
     as_json: AsJson = False,
 ) -> None:
     """Add a user.
@@ -48,6 +55,10 @@ async def add(
         Whether the user may send to other servers.
     administrator
         Whether the user may use this command and the API.
+    send_as
+        Pattern of further senders that the user may use; may be given more than once.
+    quota
+        How much the mailbox may hold, such as `500MiB`.
 
     """
     body: Item = {
@@ -57,18 +68,90 @@ async def add(
         "may_relay": relay,
         "administrator": administrator,
     }
-    if login:
-        body["login"] = login
-    async with auth() as api:
-        user = await api.post("v1/users", body=body)
-    show([user], COLUMNS, as_json=as_json)
+    body |= {"login": login} if login else {}
+    body |= {"send_as": list(send_as)} if send_as else {}
+    body |= {"quota": octets(quota)} if quota else {}
+    await USERS.add(body, as_json=as_json)
 
 
 @app.command(name="list")
-async def list_(*, as_json: AsJson = False) -> None:
-    """List all users."""
-    async with auth() as api:
-        show(await api.every("v1/users"), COLUMNS, as_json=as_json)
+async def list_(
+    *,
+    search: str = "",
+    domain: str = "",
+    relay: bool | None = None,
+    administrator: bool | None = None,
+    disabled: bool | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the users.
+
+    Parameters
+    ----------
+    search
+        Only those with this in login, address or name.
+    domain
+        Only those with an address in this domain.
+    relay
+        Only those who may send to other servers.
+    administrator
+        Only administrators.
+    disabled
+        Only those who are disabled.
+
+    """
+    await USERS.every(
+        q=search,
+        domain=domain,
+        may_relay=relay,
+        administrator=administrator,
+        disabled=disabled,
+        as_json=as_json,
+    )
+
+
+@app.command
+async def show(login: str, *, as_json: AsJson = False) -> None:
+    """Show a user, found by login name or address."""
+    await USERS.show(login, as_json=as_json)
+
+
+@app.command
+async def change(
+    login: str,
+    *,
+    name: str | None = None,
+    relay: bool | None = None,
+    administrator: bool | None = None,
+    send_as: Words = (),
+    not_send_as: Words = (),
+    quota: str = "",
+    as_json: AsJson = False,
+) -> None:
+    """Change a user.
+
+    Parameters
+    ----------
+    login
+        The user's login name or address.
+    name
+        The user's full name.
+    relay
+        Whether the user may send to other servers.
+    administrator
+        Whether the user may use this command and the API.
+    send_as
+        One more pattern of senders that the user may use; may be given more than once.
+    not_send_as
+        A pattern to take away again.
+    quota
+        How much the mailbox may hold, such as `500MiB`; `none` for as much as comes.
+
+    """
+    changes = given(full_name=name, may_relay=relay, administrator=administrator)
+    changes |= {"quota": octets(quota)} if quota else {}
+    edits = {"send_as": (send_as, not_send_as)}
+    await USERS.change(login, changes=changes, edits=edits, as_json=as_json)
 
 
 @app.command
@@ -84,8 +167,7 @@ async def passwd(login: str, *, password: str = "") -> None:
 
     """
     password = password or _ask_password()
-    async with auth() as api:
-        user = await api.patch("v1/users", login, body={"password": password})
+    user = await _change(login, password=password)
     _remember_our_own(str(user.get("login", login)), password)
     print(f"{login} has a new password")
 
@@ -93,25 +175,26 @@ async def passwd(login: str, *, password: str = "") -> None:
 @app.command
 async def disable(login: str) -> None:
     """Let a user neither log in nor send."""
-    async with auth() as api:
-        await api.patch("v1/users", login, body={"disabled": True})
+    await _change(login, disabled=True)
     print(f"{login} is disabled")
 
 
 @app.command
 async def enable(login: str) -> None:
     """Undo `disable`."""
-    async with auth() as api:
-        await api.patch("v1/users", login, body={"disabled": False})
+    await _change(login, disabled=False)
     print(f"{login} is enabled")
 
 
 @app.command
 async def remove(login: str) -> None:
     """Remove a user. The mailbox stays on disk."""
+    await USERS.remove(login)
+
+
+async def _change(login: str, **changes: object) -> Item:
     async with auth() as api:
-        await api.delete("v1/users", login)
-    print(f"{login} is removed")
+        return await api.patch("v1/users", login, body=changes)
 
 
 def _ask_password() -> str:
