@@ -208,6 +208,13 @@ class DirectoryChanged:
     kind: str
     key: str = ""
 
+    @property
+    def concerns_logins_alone(self) -> bool:
+        """Whether it changes neither where mail goes nor what listeners allow."""
+        return self.kind in _LOGINS
+
+
+_LOGINS = frozenset({"grants", "lockouts", "app-passwords", "api-keys"})
 
 Work = MailAccepted | MailRouted | MailDeferred | MailTraced
 Notice = DirectoryChanged

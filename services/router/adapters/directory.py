@@ -50,7 +50,8 @@ class CachedDirectory:
 
     async def forget(self, notice: DirectoryChanged) -> None:
         """Drop what is remembered, and do not remember answers that are under way."""
-        del notice
+        if notice.concerns_logins_alone:
+            return
         self._known.clear()
         self._asking.clear()
 
