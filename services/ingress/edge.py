@@ -7,14 +7,16 @@ message comes to its end even if nobody is left to hear of it.
 """
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 
 import structlog
 from aiosmtpd.smtp import SMTP
 
+from kernel.certificate import Certificate
+from kernel.model.questions import AdmissionAnswer
 from kernel.model.reply import Reply
 from services.ingress import journal, metrics
 from services.ingress.core import effects, replies
@@ -46,7 +48,7 @@ class Entrance:
     directory: Directory
     intake: Intake
     crowd: Crowd
-    tls: ssl.SSLContext
+    certificate: Certificate
 
 
 class Connection(SMTP):
@@ -72,7 +74,7 @@ class Connection(SMTP):
     # What asyncio tells us.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet the client, or turn it away."""
+        """Take the client in, or turn it away."""
         self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername") or ("", 0)
         self._client, self._port = plain_address(peer[0]), peer[1]
@@ -82,9 +84,9 @@ class Connection(SMTP):
             return
         refusal = self._entrance.crowd.admit(self, doorway.listener, self._client)
         if refusal is not None:
-            self._turn_away(refusal)
+            self._turn_away(refusal, words=not doorway.begins_with_tls)
             return
-        self._core = Session(doorway, self._client, tls_of(transport))
+        self._core = Session(doorway, self._client)
         self._step(self._core.greet)
 
     def data_received(self, data: bytes) -> None:
@@ -147,9 +149,10 @@ class Connection(SMTP):
 
     # Doing what the session wants.
 
-    def _turn_away(self, reply: Reply) -> None:
+    def _turn_away(self, reply: Reply, *, words: bool = True) -> None:
         metrics.turned_away(self._entrance.name).inc()
-        self.transport.write(reply.lines())
+        if words:
+            self.transport.write(reply.lines())
         self.transport.close()
 
     def _step(
@@ -194,26 +197,37 @@ class Connection(SMTP):
             self._upload.spill()
         self.transport.close()
 
-    def _decide(self, effect: effects.Decide) -> None:
-        self._entrance.crowd.work(self._ask_decision(effect))
+    def _admit(self, effect: effects.Admit) -> None:
+        def admitted(core: Session, answer: AdmissionAnswer | None) -> list[effects.Effect]:
+            if answer is None or not answer.admitted:
+                metrics.turned_away(self._entrance.name).inc()
+                _log.info("not admitted", session=self._name())
+            return core.admitted(answer)
 
-    async def _ask_decision(self, effect: effects.Decide) -> None:
-        answers = await self._answer_of(self._entrance.directory.decide(effect.questions))
-        if self._core is not None:
-            self._step(self._core.decided, answers)
+        self._ask(lambda: self._entrance.directory.admit(effect.question), admitted)
+
+    def _decide(self, effect: effects.Decide) -> None:
+        self._ask(lambda: self._entrance.directory.decide(effect.questions), Session.decided)
 
     def _login(self, effect: effects.Login) -> None:
-        self._entrance.crowd.work(self._ask_login(effect))
+        self._ask(lambda: self._entrance.directory.log_in(effect.question), Session.logged_in)
 
-    async def _ask_login(self, effect: effects.Login) -> None:
-        answer = await self._answer_of(self._entrance.directory.log_in(effect.question))
-        if self._core is not None:
-            self._step(self._core.logged_in, answer)
+    def _ask(
+        self,
+        question: Callable[[], Awaitable[T]],
+        answered: Callable[[Session, T | None], list[effects.Effect]],
+    ) -> None:
+        async def ask() -> None:
+            answer = await self._answer_to(question)
+            if self._core is not None:
+                self._step(partial(answered, self._core), answer)
 
-    async def _answer_of(self, asked: Awaitable[T]) -> T | None:
+        self._entrance.crowd.work(ask())
+
+    async def _answer_to(self, question: Callable[[], Awaitable[T]]) -> T | None:
         """Return the answer, or None if there is none: never a yes and never a no."""
         try:
-            return await asked
+            return await question()
         except DirectoryUnavailableError as error:
             _log.warning("auth cannot be asked", session=self._name(), why=str(error))
         except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
@@ -279,7 +293,7 @@ class Connection(SMTP):
             transport = await self.loop.start_tls(
                 self.transport,
                 self,
-                self._entrance.tls,
+                self._entrance.certificate.context,
                 server_side=True,
                 ssl_handshake_timeout=TLS_HANDSHAKE,
                 ssl_shutdown_timeout=TLS_SHUTDOWN,
@@ -293,7 +307,7 @@ class Connection(SMTP):
             return
         self.transport = transport
         self._is_upgrading = False
-        tls = tls_of(transport)
+        tls = tls_of(transport, self._entrance.certificate.binding)
         if self._core is not None and tls is not None:
             self._step(self._core.secured, tls)
 
@@ -303,6 +317,7 @@ class Connection(SMTP):
     _acts: ClassVar[Mapping[type[effects.Effect], Callable[["Connection", Any], None]]] = {
         effects.Say: _say,
         effects.Close: _close,
+        effects.Admit: _admit,
         effects.Decide: _decide,
         effects.Login: _login,
         effects.StartTls: _start_tls,

@@ -9,11 +9,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from ssl import SSLContext
 
 import structlog
 
-from kernel.certificate import open_certificate
+from kernel.certificate import Certificate, open_certificate
 from kernel.http import Peer
 from kernel.model.envelope import MailId, new_mail_id
 from kernel.model.events import DirectoryChanged
@@ -24,16 +23,15 @@ from kernel.settings import host_and_port
 from services.ingress.adapters.directory import HttpDirectory
 from services.ingress.core.doorway import Doorway
 from services.ingress.crowd import Crowd
-from services.ingress.edge import TLS_HANDSHAKE, TLS_SHUTDOWN, Connection, Entrance
+from services.ingress.edge import Connection, Entrance
 from services.ingress.intake import Intake
 from services.ingress.policies import Policies
 from services.ingress.ports import Directory
 from services.ingress.settings import Settings
 
-IMPLICIT_TLS = "submissions"
-"""The listener that speaks TLS from the first octet (RFC 8314 §3.3)."""
-
 _BACKLOG = 512
+_NONCE = 18
+"""Octets that nobody can foresee."""
 
 _log = structlog.get_logger("ingress")
 
@@ -56,7 +54,7 @@ class _House:
     policies: Policies
     directory: Directory
     crowd: Crowd
-    tls: SSLContext
+    certificate: Certificate
 
     def entrance(self, name: str) -> Entrance:
         doorway_of = lru_cache(maxsize=1)(self._doorway)
@@ -66,7 +64,7 @@ class _House:
             return None if listener is None or self.crowd.is_leaving else doorway_of(listener)
 
         intake = Intake(self.platform)
-        return Entrance(name, doorway, self.directory, intake, self.crowd, self.tls)
+        return Entrance(name, doorway, self.directory, intake, self.crowd, self.certificate)
 
     def _doorway(self, listener: Listener) -> Doorway:
         return Doorway(
@@ -74,6 +72,7 @@ class _House:
             hostname=self.platform.settings.hostname,
             domain=self.platform.settings.domain,
             new_id=self._new_id,
+            new_nonce=self._new_nonce,
             is_blocked=self._is_blocked,
             max_errors=self.settings.max_errors,
             max_hops=self.settings.max_hops,
@@ -81,6 +80,10 @@ class _House:
 
     def _new_id(self) -> MailId:
         return new_mail_id(self.platform.clock(), secrets.token_bytes)
+
+    def _new_nonce(self) -> str:
+        """Return what RFC 2195 §2 wants of a challenge, and RFC 5802 §5.1 of a nonce."""
+        return f"{secrets.token_urlsafe(_NONCE)}@{self.platform.settings.hostname}"
 
     def _is_blocked(self) -> bool:
         return bool(self.platform.bus.trouble())
@@ -90,7 +93,9 @@ class _House:
 async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[Ingress]:
     """Take mail meanwhile; at the end see everybody out."""
     common = platform.settings
-    shown = await asyncio.to_thread(open_certificate, settings, common.hostname, platform.clock())
+    certificate = await asyncio.to_thread(
+        open_certificate, settings, common.hostname, platform.clock()
+    )
     peer = Peer(common.auth_url, common.service_token.get_secret_value())
     listeners = _listeners(settings)
     async with HttpDirectory(peer) as directory, asyncio.TaskGroup() as group:
@@ -102,7 +107,7 @@ async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[
         async with AsyncExitStack() as stack:
             stack.callback(_cancel, tasks)
             stack.push_async_callback(crowd.see_out, common.grace.total_seconds())
-            house = _House(platform, settings, policies, directory, crowd, shown.context)
+            house = _House(platform, settings, policies, directory, crowd, certificate)
             addresses = {}
             for name, listen in listeners.items():
                 server = await _listen(house.entrance(name), listen, reuse_port=settings.reuse_port)
@@ -115,23 +120,19 @@ def _listeners(settings: Settings) -> dict[str, str]:
     wanted = {
         "mx": settings.listen_mx,
         "submission": settings.listen_submission,
-        IMPLICIT_TLS: settings.listen_submissions,
+        "submissions": settings.listen_submissions,
     }
     return {name: listen for name, listen in wanted.items() if listen}
 
 
 async def _listen(entrance: Entrance, listen: str, *, reuse_port: bool) -> asyncio.Server:
     host, port = host_and_port(listen)
-    implicit = entrance.name == IMPLICIT_TLS
     server = await asyncio.get_running_loop().create_server(
         lambda: Connection(entrance),
         host or None,
         port,
         backlog=_BACKLOG,
         reuse_port=reuse_port or None,
-        ssl=entrance.tls if implicit else None,
-        ssl_handshake_timeout=TLS_HANDSHAKE if implicit else None,
-        ssl_shutdown_timeout=TLS_SHUTDOWN if implicit else None,
     )
     _log.info("listening", listener=entrance.name, on=listen)
     return server

@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge
 
 _CONNECTIONS = Gauge("postroom_ingress_connections", "Clients that are connected.", ["listener"])
 _TURNED_AWAY = Counter(
-    "postroom_ingress_turned_away_total", "Connections refused with 421.", ["listener"]
+    "postroom_ingress_turned_away_total", "Connections refused before a greeting.", ["listener"]
 )
 _MESSAGES = Counter(
     "postroom_ingress_messages_total",

@@ -15,9 +15,9 @@ def plain_address(host: str) -> str:
     return str(mapped or address)
 
 
-def tls_of(transport: asyncio.BaseTransport) -> Tls | None:
-    """Return the protection of a connection that has any."""
+def tls_of(transport: asyncio.BaseTransport, binding: bytes) -> Tls | None:
+    """Return the protection of a connection that has any, by a certificate with ``binding``."""
     secured = transport.get_extra_info("ssl_object")
     if secured is None:
         return None
-    return Tls(secured.version() or "TLS", (secured.cipher() or ("unknown",))[0])
+    return Tls(secured.version() or "TLS", (secured.cipher() or ("unknown",))[0], binding)

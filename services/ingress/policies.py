@@ -29,8 +29,10 @@ class Policies:
         """Wait until there is something to go by for every listener."""
         await self._complete.wait()
 
-    async def notice(self, _: DirectoryChanged) -> None:
+    async def notice(self, change: DirectoryChanged) -> None:
         """Ask again at once."""
+        if change.concerns_logins_alone:
+            return
         for stale in self._stale.values():
             stale.set()
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from kernel.model.questions import (
+    AdmissionAnswer,
+    AdmissionQuestion,
     Listener,
     LoginAnswer,
     LoginQuestion,
@@ -21,6 +23,9 @@ class Directory(Protocol):
 
     async def decide(self, questions: Sequence[RelayQuestion]) -> Sequence[RelayAnswer]:
         """Return one answer for each question. Raises `DirectoryUnavailableError`."""
+
+    async def admit(self, question: AdmissionQuestion) -> AdmissionAnswer:
+        """Judge who wants to connect. Raises `DirectoryUnavailableError`."""
 
     async def log_in(self, question: LoginQuestion) -> LoginAnswer:
         """Judge a login. Raises `DirectoryUnavailableError`."""

@@ -10,6 +10,8 @@ from aiohttp import web
 from kernel import wire
 from kernel.model.events import DirectoryChanged, MailAccepted
 from kernel.model.questions import (
+    AdmissionAnswer,
+    AdmissionQuestion,
     Listener,
     LoginAnswer,
     LoginQuestion,
@@ -23,6 +25,7 @@ from kernel.model.reply import Reply
 from kernel.platform import Platform
 from services.ingress.main import Ingress, open_ingress
 from services.ingress.settings import Settings
+from tests.support import sasl
 from tests.support.fakes import make_platform
 
 TAKEN = Reply(250, "2.1.5", "Recipient OK")
@@ -30,11 +33,11 @@ UNKNOWN = Reply(550, "5.1.1", "No such user here")
 DENIED = Reply(550, "5.7.1", "Relaying denied")
 LOGIN_FIRST = Reply(530, "5.7.0", "Authentication required")
 
+ADMITTED = AdmissionAnswer(admitted=True)
 LIMITS = (PlaintextAuth.NEVER, 2_000_000, 5, 50, 20)
 MX = Listener("mx", TlsMode.STARTTLS, (), *LIMITS)
-SUBMISSION = Listener(
-    "submission", TlsMode.STARTTLS_REQUIRED, ("PLAIN", "LOGIN", "CRAM-MD5"), *LIMITS
-)
+ALL = ("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")
+SUBMISSION = Listener("submission", TlsMode.STARTTLS_REQUIRED, ALL, *LIMITS)
 SUBMISSIONS = Listener("submissions", TlsMode.IMPLICIT, ("PLAIN", "LOGIN"), *LIMITS)
 
 
@@ -50,6 +53,8 @@ class StubAuth:
         }
     )
     away: bool = False
+    admission: AdmissionAnswer = ADMITTED
+    arrivals: list[AdmissionQuestion] = field(default_factory=list)
     batches: list[list[RelayQuestion]] = field(default_factory=list)
     logins: list[LoginQuestion] = field(default_factory=list)
     url: str = ""
@@ -71,10 +76,9 @@ class StubAuth:
     @staticmethod
     def judge(question: LoginQuestion) -> LoginAnswer:
         """The password is ``secret``."""
-        if question.password == "secret":
-            return LoginAnswer(LoginVerdict.GRANTED, question.login.lower())
-        locked = question.password == "locked"
-        return LoginAnswer(LoginVerdict.LOCKED if locked else LoginVerdict.REFUSED)
+        if question.password == "locked":
+            return LoginAnswer(LoginVerdict.LOCKED)
+        return sasl.judge(question, "secret")
 
     async def handle(self, request: web.Request) -> web.Response:
         if self.away or request.headers["Authorization"] != "Bearer service-token":
@@ -87,6 +91,9 @@ class StubAuth:
         elif request.path == "/internal/login":
             self.logins.append(wire.from_json(body, LoginQuestion))
             answer = self.judge(self.logins[-1])
+        elif request.path == "/internal/admission":
+            self.arrivals.append(wire.from_json(body, AdmissionQuestion))
+            answer = self.admission
         else:
             answer = self.listeners[request.path.rpartition("/")[2]]
         return web.Response(body=wire.to_json(answer))

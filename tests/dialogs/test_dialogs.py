@@ -4,17 +4,23 @@
 without a line end. ``S:`` is a line that must come, ``*`` stands for anything. ``TLS``
 does the handshake, ``END`` awaits the server's hanging up. ``listener: NAME`` at the
 top names the listener (``mx`` if not given). After the last line, nothing more may come.
+
+What nobody can write down beforehand stands in braces, in a ``C:`` line: ``{login MECHANISM
+USER PASSWORD}`` begins a login with its initial response, ``{respond}`` answers the last ``S:``
+line, a challenge. ``{x * 99}`` is as many ``x``.
 """
 
 import asyncio
 import re
 import ssl
+from base64 import b64decode, b64encode
 from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from tests.dialogs.house import open_house
+from tests.support import sasl
 
 DIALOGS = sorted(Path(__file__).parent.glob("*.txt"))
 
@@ -40,33 +46,64 @@ def matches(pattern, line):
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), line) is not None
 
 
-async def hear(client, path, number, expected):
-    line = (await client.reader.readline()).decode()
-    assert line.endswith("\r\n"), f"{path.name}:{number}: the server hung up: {line!r}"
-    assert matches(expected, line[:-2]), f"{path.name}:{number}: {line!r}"
+class Player:
+    """Plays the client's part of a dialogue."""
+
+    def __init__(self, path, client):
+        self.path = path
+        self.client = client
+        self.heard = ""
+        self.login = None
+
+    async def play(self, steps):
+        for kind, group in groupby(steps, lambda step: step[1]):
+            lines = list(group)
+            if kind == "C":
+                said = [self.fill_in(text) for _, _, text in lines]
+                self.client.send("".join(f"{text}\r\n" for text in said).encode())
+                continue
+            for number, _, text in lines:
+                await self.step(number, kind, text)
+
+    async def step(self, number, kind, text):
+        match kind:
+            case "X":
+                self.client.send(text.encode().decode("unicode_escape").encode("latin-1"))
+            case "S":
+                await self.hear(number, text)
+            case "TLS":
+                context = ssl._create_unverified_context()
+                await self.client.writer.start_tls(context, server_hostname="mx.ours.test")
+            case "END":
+                assert await self.client.reader.read() == b"", f"{self.path.name}:{number}"
+
+    async def hear(self, number, expected):
+        line = (await self.client.reader.readline()).decode()
+        assert line.endswith("\r\n"), f"{self.path.name}:{number}: the server hung up: {line!r}"
+        self.heard = line[:-2]
+        assert matches(expected, self.heard), f"{self.path.name}:{number}: {line!r}"
+
+    def fill_in(self, text):
+        return re.sub(r"\{(\w+)\b(.*?)\}", lambda match: self.words(match[1], match[2]), text)
+
+    def words(self, what, how):
+        match what:
+            case "login":
+                mechanism, name, password = how.split()
+                self.login = sasl.client(mechanism, name, password, self.certificate())
+                return encode(next(self.login))
+            case "respond":
+                return encode(self.login.send(b64decode(self.heard[4:])))
+            case _:
+                return what * int(how.removeprefix(" * "))
+
+    def certificate(self):
+        tls = self.client.writer.get_extra_info("ssl_object")
+        return tls.getpeercert(binary_form=True) if tls else b""
 
 
-async def start_tls(client):
-    context = ssl._create_unverified_context()
-    await client.writer.start_tls(context, server_hostname="mx.ours.test")
-
-
-async def play(path, client, steps):
-    for kind, group in groupby(steps, lambda step: step[1]):
-        lines = list(group)
-        if kind == "C":
-            client.send("".join(f"{text}\r\n" for _, _, text in lines).encode())
-            continue
-        for number, _, text in lines:
-            match kind:
-                case "X":
-                    client.send(text.encode().decode("unicode_escape").encode("latin-1"))
-                case "S":
-                    await hear(client, path, number, text)
-                case "TLS":
-                    await start_tls(client)
-                case "END":
-                    assert await client.reader.read() == b"", f"{path.name}:{number}"
+def encode(response):
+    return b64encode(response).decode()
 
 
 @pytest.mark.parametrize("path", DIALOGS, ids=lambda path: path.stem)
@@ -74,7 +111,7 @@ async def test_dialogue(path, tmp_path):
     listener, steps = read(path)
     async with open_house(tmp_path, max_errors=8) as house, asyncio.timeout(20):
         client = await house.connect(listener)
-        await play(path, client, steps)
+        await Player(path, client).play(steps)
         if steps[-1][1] != "END":
             client.send(b"NOOP the-last-word\r\n")
             assert await client.reply() == "250 2.0.0 OK"

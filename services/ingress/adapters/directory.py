@@ -1,12 +1,15 @@
 """The directory is auth, asked over HTTP; what many connections ask at once goes together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Self
 
 from kernel.batching import Batcher
 from kernel.http import Peer, PeerUnavailableError
 from kernel.model.questions import (
+    AdmissionAnswer,
+    AdmissionQuestion,
     Listener,
     LoginAnswer,
     LoginQuestion,
@@ -19,6 +22,14 @@ Questions = Sequence[RelayQuestion]
 Answers = Sequence[RelayAnswer]
 
 _BATCH = 256
+
+
+@contextmanager
+def _no_answer_is_no_answer() -> Iterator[None]:
+    try:
+        yield
+    except (PeerUnavailableError, ConnectionAbortedError) as error:
+        raise DirectoryUnavailableError(str(error)) from error
 
 
 class HttpDirectory:
@@ -40,24 +51,23 @@ class HttpDirectory:
 
     async def decide(self, questions: Questions) -> Answers:
         """Ask ``POST /internal/relay``, together with others."""
-        try:
+        with _no_answer_is_no_answer():
             return await self._decisions.ask(questions)
-        except (PeerUnavailableError, ConnectionAbortedError) as error:
-            raise DirectoryUnavailableError(str(error)) from error
+
+    async def admit(self, question: AdmissionQuestion) -> AdmissionAnswer:
+        """Ask ``POST /internal/admission``."""
+        with _no_answer_is_no_answer():
+            return await self._peer.ask("/internal/admission", question, AdmissionAnswer)
 
     async def log_in(self, question: LoginQuestion) -> LoginAnswer:
         """Ask ``POST /internal/login``."""
-        try:
+        with _no_answer_is_no_answer():
             return await self._peer.ask("/internal/login", question, LoginAnswer)
-        except PeerUnavailableError as error:
-            raise DirectoryUnavailableError(str(error)) from error
 
     async def listener(self, name: str) -> Listener:
         """Ask ``GET /internal/listeners/{name}``."""
-        try:
+        with _no_answer_is_no_answer():
             return await self._peer.get(f"/internal/listeners/{name}", Listener)
-        except PeerUnavailableError as error:
-            raise DirectoryUnavailableError(str(error)) from error
 
     async def _decide_all(self, asked: Sequence[Questions]) -> Sequence[Answers]:
         questions = list(chain.from_iterable(asked))

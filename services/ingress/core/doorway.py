@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from kernel.model.envelope import MailId
 from kernel.model.questions import Listener, PlaintextAuth, TlsMode
 from kernel.model.reply import Reply
-from services.ingress.core import replies, sasl
+from kernel.sasl import BINDS_CHANNEL, MECHANISMS, SHOWS_PASSWORD
+from services.ingress.core import replies
+from services.ingress.core.effects import Tls
 
 _ALWAYS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN")
 
@@ -15,16 +17,23 @@ _ALWAYS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN")
 class Doorway:
     """A listener, and what all of them share.
 
-    ``new_id`` makes mail ids; ``is_blocked`` says whether no mail can be taken right now.
+    ``new_id`` makes mail ids, ``new_nonce`` what nobody can foresee and nobody has seen before;
+    ``is_blocked`` says whether no mail can be taken right now.
     """
 
     listener: Listener
     hostname: str
     domain: str
     new_id: Callable[[], MailId]
+    new_nonce: Callable[[], str]
     is_blocked: Callable[[], bool]
     max_errors: int = 20
     max_hops: int = 50
+
+    @property
+    def begins_with_tls(self) -> bool:
+        """Whether TLS comes before the first word (RFC 8314 §3.3)."""
+        return self.listener.tls is TlsMode.IMPLICIT
 
     @property
     def offers_tls(self) -> bool:
@@ -36,34 +45,39 @@ class Doorway:
         """Whether nothing of weight goes without TLS."""
         return self.listener.tls in (TlsMode.STARTTLS_REQUIRED, TlsMode.IMPLICIT)
 
-    def extensions(self, *, secured: bool) -> str:
+    def extensions(self, tls: Tls | None, *, in_lan: bool) -> str:
         """Return the answer to EHLO, line by line."""
-        mechanisms = " ".join(self._mechanisms(secured=secured))
+        mechanisms = " ".join(self.mechanisms(tls, in_lan=in_lan))
         lines = [self.hostname, *_ALWAYS, f"SIZE {self.listener.max_message_size}"]
-        if self.offers_tls and not secured:
+        if self.offers_tls and tls is None:
             lines.append("STARTTLS")
         if mechanisms:
             lines.append(f"AUTH {mechanisms}")
         return "\n".join(lines)
 
-    def refuse_mechanism(self, mechanism: str, *, secured: bool) -> Reply | None:
+    def mechanisms(self, tls: Tls | None, *, in_lan: bool) -> tuple[str, ...]:
+        """Return the ways to log in that are on offer, the strongest first."""
+        if self.requires_tls and tls is None:
+            return ()
+        offered = set(self.listener.mechanisms) - self._withheld(tls, in_lan=in_lan)
+        return tuple(mechanism for mechanism in MECHANISMS if mechanism in offered)
+
+    def refuse_mechanism(self, mechanism: str, tls: Tls | None, *, in_lan: bool) -> Reply | None:
         """Return why ``mechanism`` cannot be used now, or None."""
+        if mechanism in self.mechanisms(tls, in_lan=in_lan):
+            return None
         if not self.listener.mechanisms:
             return replies.AUTH_UNAVAILABLE
-        if mechanism not in self.listener.mechanisms or mechanism not in sasl.MECHANISMS:
+        is_known = mechanism in MECHANISMS and mechanism in self.listener.mechanisms
+        if tls is not None or not is_known:
             return replies.AUTH_UNKNOWN_MECHANISM
-        if mechanism in self._mechanisms(secured=secured):
-            return None
-        if mechanism in sasl.NEEDS_TLS and self.listener.plaintext_auth is not PlaintextAuth.ALWAYS:
-            return replies.AUTH_NEEDS_TLS
-        return replies.TLS_FIRST
+        withheld = mechanism in self._withheld(None, in_lan=in_lan)
+        return replies.AUTH_NEEDS_TLS if withheld else replies.TLS_FIRST
 
-    def _mechanisms(self, *, secured: bool) -> tuple[str, ...]:
-        if self.requires_tls and not secured:
-            return ()
-        openly = secured or self.listener.plaintext_auth is PlaintextAuth.ALWAYS
-        return tuple(
-            mechanism
-            for mechanism in self.listener.mechanisms
-            if mechanism in sasl.MECHANISMS and (openly or mechanism not in sasl.NEEDS_TLS)
-        )
+    def _withheld(self, tls: Tls | None, *, in_lan: bool) -> frozenset[str]:
+        """Return the mechanisms for which this protection is not enough."""
+        if tls is not None:
+            return frozenset() if tls.binding else BINDS_CHANNEL
+        allowed = self.listener.plaintext_auth
+        openly = allowed is PlaintextAuth.ALWAYS or (in_lan and allowed is PlaintextAuth.LAN)
+        return BINDS_CHANNEL if openly else BINDS_CHANNEL | SHOWS_PASSWORD

@@ -1,23 +1,27 @@
 """What a session wants done, and the facts it hands along.
 
-A session says `Decide`, `Login`, `StartTls`, `Take` or `Seal` and then waits for the
-answer; what the client sends meanwhile stands in line.
+A session says `Admit`, `Decide`, `Login`, `StartTls`, `Take` or `Seal` and then waits for
+the answer; what the client sends meanwhile stands in line.
 """
 
 from dataclasses import dataclass
 
 from kernel.model.address import Address
 from kernel.model.envelope import Body, MailId, Recipient
-from kernel.model.questions import LoginQuestion, RelayQuestion
+from kernel.model.questions import AdmissionQuestion, LoginQuestion, RelayQuestion
 from kernel.model.reply import Reply
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """The protection that a client uses: ``TLSv1.3``, ``TLS_AES_256_GCM_SHA384``."""
+    """The protection that a client uses: ``TLSv1.3``, ``TLS_AES_256_GCM_SHA384``.
+
+    ``binding`` is what a login can be bound to (RFC 5929), empty if there is nothing.
+    """
 
     version: str
     cipher: str
+    binding: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,13 @@ class Say:
 @dataclass(frozen=True, slots=True)
 class Close:
     """Close the connection once everything is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Ask whether the client may come in. Answer: `Session.admitted`."""
+
+    question: AdmissionQuestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,6 @@ class Rejected:
     reply: Reply
 
 
-Effect = (
-    Say | Close | Decide | Login | StartTls | Take | Open | Pour | Seal | Spill | Refused | Rejected
-)
+Conversation = Say | Close | Admit | Decide | Login | StartTls
+Message = Take | Open | Pour | Seal | Spill | Refused | Rejected
+Effect = Conversation | Message

@@ -1,13 +1,22 @@
 """Identity: who the client is, by its greeting, its TLS and its login (RFC 5321, 3207, 4954)."""
 
+from collections.abc import Mapping
+
 from kernel.model.questions import LoginAnswer, LoginQuestion, LoginVerdict
 from kernel.model.reply import Reply
-from services.ingress.core import replies, sasl
+from kernel.sasl import BINDS_CHANNEL, Challenge, Exchange, Fault, Shown, Step
+from services.ingress.core import replies
 from services.ingress.core.doorway import Doorway
 from services.ingress.core.effects import Login, StartTls, Tls
 from services.ingress.core.grammar import parse_helo
-from services.ingress.core.lines import MAX_LINE, Lines
+from services.ingress.core.lines import Lines
 from services.ingress.core.speech import Speech
+
+_FAULTS: Mapping[Fault, Reply] = {
+    Fault.CANCELLED: replies.AUTH_CANCELLED,
+    Fault.MALFORMED: replies.AUTH_MALFORMED,
+    Fault.TOO_LONG: replies.AUTH_LINE_TOO_LONG,
+}
 
 
 class Identity(Speech):
@@ -18,11 +27,12 @@ class Identity(Speech):
         self._doorway = doorway
         self._client = client
         self._tls = tls
+        self._in_lan = False
         self._lines = Lines()
         self._helo_name = ""
         self._is_extended = False
         self._login = ""
-        self._exchange: sasl.Exchange | None = None
+        self._exchange: Exchange | None = None
 
     def _reset(self) -> None:
         """Forget the mail transaction, if there is one."""
@@ -30,7 +40,7 @@ class Identity(Speech):
     def on_ehlo(self, argument: str) -> None:
         """EHLO (RFC 5321 §4.1.1.1)."""
         if self._hello(argument, extended=True):
-            extensions = self._doorway.extensions(secured=self._tls is not None)
+            extensions = self._doorway.extensions(self._tls, in_lan=self._in_lan)
             self._say(Reply(250, "", extensions))
 
     def on_helo(self, argument: str) -> None:
@@ -75,7 +85,7 @@ class Identity(Speech):
         if refusal is not None:
             self._complain(refusal)
         else:
-            exchange = sasl.Exchange(mechanism)
+            exchange = Exchange(mechanism, self._doorway.new_nonce())
             self._advance(exchange, exchange.begin(initial.strip(" ").encode()))
 
     def _refuse_auth(self, mechanism: str) -> Reply | None:
@@ -83,23 +93,28 @@ class Identity(Speech):
             return replies.HELO_FIRST
         if self._login:
             return replies.AUTH_ALREADY
-        return self._doorway.refuse_mechanism(mechanism, secured=self._tls is not None)
+        if not mechanism:
+            return replies.BAD_ARGUMENT
+        return self._doorway.refuse_mechanism(mechanism, self._tls, in_lan=self._in_lan)
 
-    def _respond(self, exchange: sasl.Exchange, line: bytes) -> None:
-        too_long = len(line) > MAX_LINE
-        self._advance(exchange, replies.AUTH_LINE_TOO_LONG if too_long else exchange.respond(line))
+    def _respond(self, exchange: Exchange, line: bytes) -> None:
+        self._advance(exchange, exchange.respond(line))
 
-    def _advance(self, exchange: sasl.Exchange, step: sasl.Step) -> None:
-        self._exchange = None
-        if isinstance(step, sasl.Credentials):
-            self._wait_for(Login(self._login_question(exchange.mechanism, step)))
-        elif step.code == sasl.CHALLENGE:
-            self._exchange = exchange
-            self._say(step)
-        else:
-            self._complain(step)
+    def _advance(self, exchange: Exchange, step: Step) -> None:
+        self._exchange = exchange
+        match step:
+            case Challenge(text):
+                self._say(Reply(334, "", text))
+            case Shown():
+                self._wait_for(Login(self._login_question(exchange.mechanism, step)))
+            case Fault():
+                self._exchange = None
+                self._complain(_FAULTS[step])
+            case LoginAnswer():
+                self._exchange = None
+                self._judge_login(step)
 
-    def _login_question(self, mechanism: str, shown: sasl.Credentials) -> LoginQuestion:
+    def _login_question(self, mechanism: str, shown: Shown) -> LoginQuestion:
         return LoginQuestion(
             service="smtp",
             listener=self._doorway.listener.name,
@@ -108,13 +123,35 @@ class Identity(Speech):
             login=shown.login,
             password=shown.password,
             tls=self._tls is not None,
+            challenge=shown.challenge,
+            responses=shown.responses,
+            channel_binding=self._channel_binding(),
         )
 
-    def _judge_login(self, answer: LoginAnswer | None) -> None:
-        if answer is None or answer.verdict is LoginVerdict.LOCKED:
-            self._complain(replies.AUTH_LATER)
-        elif answer.verdict is LoginVerdict.REFUSED:
-            self._complain(replies.AUTH_REFUSED)
+    def _channel_binding(self) -> bytes:
+        """Return what a login can be bound to, where we offer that.
+
+        Where we do not, a client that could must not be taken for one that was kept
+        from it by somebody in between (RFC 5802 §6).
+        """
+        offered = self._doorway.mechanisms(self._tls, in_lan=self._in_lan)
+        return self._tls.binding if self._tls and not BINDS_CHANNEL.isdisjoint(offered) else b""
+
+    def _take_answer(self, answer: LoginAnswer | None) -> None:
+        """Go on with what auth says; without an answer the exchange is over."""
+        exchange, self._exchange = self._exchange, None
+        if answer is None or exchange is None:
+            self._blame(replies.AUTH_LATER)
         else:
-            self._login = answer.login
-            self._say(replies.AUTH_GRANTED)
+            self._advance(exchange, exchange.answered(answer))
+
+    def _judge_login(self, answer: LoginAnswer) -> None:
+        """Say who may come in: only a clear yes is one, only a clear no is one."""
+        match answer.verdict:
+            case LoginVerdict.GRANTED if answer.login:
+                self._login = answer.login
+                self._say(replies.AUTH_GRANTED)
+            case LoginVerdict.REFUSED:
+                self._blame(replies.AUTH_REFUSED)
+            case _:
+                self._blame(replies.AUTH_LATER)

@@ -1,18 +1,23 @@
 """Session: one client's conversation, without its socket (RFC 5321).
 
-Octets go in and effects come out. After `Decide`, `Login`, `StartTls`, `Take` and `Seal`
-the session waits for the answer, and reads on once it is given. Nothing here waits,
+Octets go in and effects come out. After `Admit`, `Decide`, `Login`, `StartTls`, `Take` and
+`Seal` the session waits for the answer, and reads on once it is given. Nothing here waits,
 looks at a clock or touches a network. However the octets are cut, the same is said.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from kernel.model.questions import LoginAnswer, RelayAnswer
+from kernel.model.questions import (
+    AdmissionAnswer,
+    AdmissionQuestion,
+    LoginAnswer,
+    RelayAnswer,
+)
 from kernel.model.reply import Reply
 from services.ingress.core import replies
 from services.ingress.core.doorway import Doorway
-from services.ingress.core.effects import Effect, Tls
+from services.ingress.core.effects import Admit, Effect, StartTls, Tls
 from services.ingress.core.lines import MAX_LINE
 from services.ingress.core.mailing import Mailing
 from services.ingress.core.reception import Ended
@@ -30,6 +35,7 @@ class Session(Mailing):
     def __init__(self, doorway: Doorway, client: str, tls: Tls | None = None) -> None:
         super().__init__(doorway, client, tls)
         self._is_leaving = False
+        self._is_in = False
 
     @property
     def is_busy(self) -> bool:
@@ -37,9 +43,30 @@ class Session(Mailing):
         return self._reception is not None
 
     def greet(self) -> list[Effect]:
-        """Begin (RFC 5321 §3.1)."""
-        self._say(Reply(220, "", f"{self._doorway.hostname} ESMTP Postroom"))
+        """Begin (RFC 5321 §3.1), once all that comes before the first word is settled."""
+        listener = self._doorway.listener
+        if self._tls is None and self._doorway.begins_with_tls:
+            self._wait_for(StartTls())
+        elif listener.restricted:
+            self._wait_for(Admit(AdmissionQuestion(listener.name, self._client)))
+        else:
+            self._let_in()
         return self._flush()
+
+    def admitted(self, answer: AdmissionAnswer | None) -> list[Effect]:
+        """Answer `Admit`; None if nobody could tell."""
+        self.is_waiting = False
+        if answer is None:
+            return self.end(replies.NOT_YET)
+        if not answer.admitted:
+            return self.end(replies.NOT_ADMITTED)
+        self._in_lan = answer.in_lan
+        self._let_in()
+        return self._proceed()
+
+    def _let_in(self) -> None:
+        self._is_in = True
+        self._say(Reply(220, "", f"{self._doorway.hostname} ESMTP Postroom"))
 
     def receive(self, octets: bytes) -> list[Effect]:
         """Take in what the client sent."""
@@ -58,14 +85,14 @@ class Session(Mailing):
     def logged_in(self, answer: LoginAnswer | None) -> list[Effect]:
         """Answer `Login`; None if nobody could tell."""
         self.is_waiting = False
-        self._judge_login(answer)
+        self._take_answer(answer)
         return self._proceed()
 
     def secured(self, tls: Tls) -> list[Effect]:
         """Answer `StartTls`."""
         self.is_waiting = False
         self._secure(tls)
-        return self._proceed()
+        return self._proceed() if self._is_in else self.greet()
 
     def stored(self, reply: Reply) -> list[Effect]:
         """Answer `Take` or `Seal`."""
@@ -145,7 +172,7 @@ class Session(Mailing):
 
     def _refuse_line(self, line: bytes, verb: bytes) -> Reply | None:
         if len(line) > _MAX_COMMANDS.get(verb, MAX_COMMAND):
-            return replies.LINE_TOO_LONG
+            return replies.AUTH_LINE_TOO_LONG if verb == b"AUTH" else replies.LINE_TOO_LONG
         if not line or _CONTROL.search(line):
             return replies.BAD_LINE
         if verb not in _COMMANDS:

@@ -22,8 +22,15 @@ class Speech:
 
     def _complain(self, reply: Reply) -> None:
         """Say ``reply``; a permanent one counts against the client."""
+        if reply.is_permanent:
+            self._blame(reply)
+        else:
+            self._say(reply)
+
+    def _blame(self, reply: Reply) -> None:
+        """Say ``reply``, which counts against the client."""
         self._say(reply)
-        self._errors_left -= reply.is_permanent
+        self._errors_left -= 1
         if self._errors_left <= 0:
             self._hang_up(replies.TOO_MANY_ERRORS)
 

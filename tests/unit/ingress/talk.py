@@ -4,9 +4,8 @@ import itertools
 from dataclasses import dataclass, field
 
 from kernel.model.questions import (
+    AdmissionAnswer,
     Listener,
-    LoginAnswer,
-    LoginVerdict,
     PlaintextAuth,
     RelayAnswer,
     TlsMode,
@@ -16,8 +15,9 @@ from services.ingress.core import effects
 from services.ingress.core.doorway import Doorway
 from services.ingress.core.effects import Tls
 from services.ingress.core.session import Session
+from tests.support import sasl
 
-TLS = Tls("TLSv1.3", "TLS_AES_256_GCM_SHA384")
+TLS = Tls("TLSv1.3", "TLS_AES_256_GCM_SHA384", b"hash of our certificate")
 LIMITS = (PlaintextAuth.NEVER, 100_000, 3, 50, 20)
 LISTENER = Listener("mx", TlsMode.STARTTLS, ("PLAIN", "LOGIN"), *LIMITS)
 TAKEN = Reply(250, "2.1.5", "Recipient OK")
@@ -28,12 +28,13 @@ ENVELOPE = b"MAIL FROM:<bob@elsewhere.test>\r\nRCPT TO:<ann@ours.test>\r\n"
 
 
 def make_doorway(listener=LISTENER, *, blocked=False, **limits):
-    ids = itertools.count(1)
+    ids, nonces = itertools.count(1), itertools.count(1)
     return Doorway(
         listener,
         hostname="mx.ours.test",
         domain="ours.test",
         new_id=lambda: f"mail-{next(ids)}",
+        new_nonce=lambda: f"nonce-{next(nonces)}",
         is_blocked=lambda: blocked,
         **limits,
     )
@@ -74,12 +75,24 @@ class Talk:
                 self.asked += questions
                 self.batches.append(len(questions))
                 self.answer(lambda: self.core.decided([decide(q) for q in questions]))
+            case effects.Admit() | effects.Login() | effects.StartTls():
+                self.others.append(effect)
+                self.answer(lambda: self.know(effect))
+            case other:
+                self.keep(other)
+
+    def know(self, effect):
+        """Tell the session who its client is."""
+        match effect:
+            case effects.Admit():
+                return self.core.admitted(AdmissionAnswer(admitted=True))
             case effects.Login(question):
-                self.others.append(effect)
-                self.answer(lambda: self.core.logged_in(judge(question)))
+                return self.core.logged_in(sasl.judge(question, "secret"))
             case effects.StartTls():
-                self.others.append(effect)
-                self.answer(lambda: self.core.secured(TLS))
+                return self.core.secured(TLS)
+
+    def keep(self, effect):
+        match effect:
             case effects.Take(offer, content):
                 self.mails.append((offer, content))
                 self.answer(lambda: self.core.stored(STORED))
@@ -103,11 +116,6 @@ class Talk:
 def decide(question):
     known = question.recipient.local != "nobody"
     return RelayAnswer(TAKEN if known else UNKNOWN, "local")
-
-
-def judge(question):
-    granted = question.password == "secret"
-    return LoginAnswer(LoginVerdict.GRANTED if granted else LoginVerdict.REFUSED, question.login)
 
 
 def talk(*pieces, listener=LISTENER, tls=None, blocked=False, answering=True, **limits):
