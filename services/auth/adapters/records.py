@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.clock import Clock
 from kernel.model.address import Address
+from services.auth.adapters import app_passwords
 from services.auth.adapters import tables as t
 from services.auth.adapters.database import Database
-from services.auth.core.directory import Domain, Entry, Key, Undelivered, User
+from services.auth.core.directory import AppPassword, Domain, Entry, Key, Undelivered, User
 from services.auth.core.lan import Client, Networks, parse_client
 from services.auth.core.listener import ListenerSettings
 from services.auth.core.policies import AddressList, Grant, Policies
@@ -63,7 +64,9 @@ class SqlRecords:
         """Return the users of these login names."""
         query = select(t.users).where(t.users.c.login.in_(list(logins)))
         async with self._database.reading() as db:
-            return {row.login: user_of(row) for row in await db.execute(query)}
+            rows = (await db.execute(query)).all()
+            theirs = await app_passwords.of_users(db, [row.id for row in rows])
+            return {row.login: user_of(row, theirs.get(row.id, ())) for row in rows}
 
     async def _lists(self, db: AsyncConnection) -> Mapping[str, AddressList]:
         entries: dict[str, list[tuple[str, str]]] = {"black": [], "white": []}
@@ -92,7 +95,7 @@ def domain_of(row: Row[Any]) -> Domain:
     )
 
 
-def user_of(row: Row[Any]) -> User:
+def user_of(row: Row[Any], apps: tuple[AppPassword, ...] = ()) -> User:
     """Return the user in a row of `tables.users`."""
     return User(
         row.login,
@@ -102,6 +105,10 @@ def user_of(row: Row[Any]) -> User:
         administrator=row.administrator,
         disabled=row.disabled,
         send_as=tuple(row.send_as),
+        quota=row.quota,
+        salt=row.salt,
+        sealed=row.sealed,
+        app_passwords=apps,
     )
 
 

@@ -98,6 +98,9 @@ def _columns(record: UserRecord) -> dict[str, object]:
         "administrator": user.administrator,
         "disabled": user.disabled,
         "send_as": list(user.send_as),
+        "quota": user.quota,
+        "salt": user.salt,
+        "sealed": user.sealed,
     }
 
 

@@ -6,12 +6,14 @@ in a realm. Names are compared without regard to case (RFC 5321 §2.4 allows it)
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 
 from kernel.model.address import Address
 from kernel.model.questions import Place, Whereabouts
 from services.auth.core.patterns import matches_any
+from services.auth.core.secrets import Secrets
 
 Key = tuple[str, str]
 """(realm, name): under which an entry of the directory stands."""
@@ -56,9 +58,31 @@ class Entry:
     targets: tuple[Address, ...] = ()
 
 
+class Purpose(StrEnum):
+    """What an app password is good for."""
+
+    SEND = "send"  # SMTP
+    COLLECT = "collect"  # POP3 and IMAP
+
+
+@dataclass(frozen=True, slots=True)
+class AppPassword:
+    """A password that we made for one program of a user: what is kept of it."""
+
+    name: str
+    purposes: frozenset[Purpose]
+    digest: str = field(repr=False)
+    created_at: datetime
+    sealed: str = field(default="", repr=False)
+    used_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user, as decisions see one. ``password`` is the hash."""
+    """A user, as decisions see one.
+
+    ``password`` is the hash, ``salt`` and ``sealed`` are as in `Secrets`; ``quota`` counts octets.
+    """
 
     login: str
     address: Address
@@ -67,6 +91,14 @@ class User:
     administrator: bool = False
     disabled: bool = False
     send_as: tuple[str, ...] = ()
+    quota: int | None = None
+    salt: str = ""
+    sealed: str = field(default="", repr=False)
+    app_passwords: tuple[AppPassword, ...] = ()
+
+    def with_secrets(self, secrets: Secrets) -> "User":
+        """Return the user with another password."""
+        return replace(self, password=secrets.hash, salt=secrets.salt, sealed=secrets.sealed)
 
 
 Domains = Mapping[str, Domain]
