@@ -101,7 +101,7 @@ class Desk:
 
     async def tell(self, notice: DirectoryChanged) -> None:
         """Heed ``notice`` here, and tell the other processes."""
-        self.directory.drop()
+        self.directory.drop(notice)
         try:
             async with asyncio.timeout(BROADCAST_PATIENCE):
                 await self.bus.broadcast(notice)

@@ -1,7 +1,8 @@
 """The directory at hand: what was read lately, for as long as it may be trusted.
 
 Changes of ours are seen at once, those of other processes when their notice
-comes; nothing is older than `MAX_AGE`, whatever was missed.
+comes; nothing is older than `MAX_AGE`, whatever was missed. Who asks may keep what it
+hears for a while too: nobody acts upon anything older than 5 s.
 """
 
 import asyncio
@@ -9,14 +10,16 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Generic, TypeVar
 
+from kernel.model.events import DirectoryChanged
 from services.auth.core.directory import Entry, Key, User
+from services.auth.core.grants import Grant
 from services.auth.core.policies import Policies
 from services.auth.ports import DirectoryUnavailableError, Records
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-MAX_AGE = 5.0  # seconds
+MAX_AGE = 2.0  # seconds; the router keeps our answers for 3 more
 MOST_KEPT = 50_000
 
 
@@ -46,10 +49,13 @@ class Shelf(Generic[K, V]):
                 missing.append(key)
         return found | await self._fetch(missing, now) if missing else found
 
-    def drop(self) -> None:
-        """Forget everything, also what is being looked up right now."""
-        self._kept.clear()
+    def drop(self, key: K | None = None) -> None:
+        """Forget what stands under ``key``, or everything; also what is being looked up now."""
         self._drops += 1
+        if key is None:
+            self._kept.clear()
+        else:
+            self._kept.pop(key, None)
 
     async def _fetch(self, keys: list[K], now: float) -> dict[K, V | None]:
         drops = self._drops
@@ -70,6 +76,7 @@ class Directory:
         self._monotonic = monotonic
         self._entries = Shelf[Key, Entry](records.entries, monotonic)
         self._users = Shelf[str, User](records.users, monotonic)
+        self._grants = Shelf[str, tuple[Grant, ...]](records.grants, monotonic)
         self._policies: tuple[float, Policies] | None = None
         self._reading: asyncio.Task[Policies] | None = None
         self.trouble = ""
@@ -91,11 +98,33 @@ class Directory:
         """Return the users of these login names."""
         return await self._users.get(logins) if logins else {}
 
-    def drop(self) -> None:
-        """Forget everything, also what is being read right now: something has changed."""
+    async def grants(self, clients: Collection[str]) -> Mapping[str, tuple[Grant, ...] | None]:
+        """Return the grants of these clients (`Granting.key`)."""
+        return await self._grants.get(clients) if clients else {}
+
+    def afresh(self) -> "Directory":
+        """Return a directory that remembers nothing yet."""
+        return Directory(self._records, self._monotonic)
+
+    def drop(self, notice: DirectoryChanged) -> None:
+        """Forget what ``notice`` is about, also what is being read right now.
+
+        Logins change something all the time, so they cost no more than they must.
+        """
+        match notice.kind:
+            case "grants":
+                self._grants.drop(notice.key or None)
+            case "app-passwords":
+                self._users.drop()
+            case "lockouts" | "api-keys":
+                pass
+            case _:
+                self._drop_all()
+
+    def _drop_all(self) -> None:
         self._policies = self._reading = None
-        self._entries.drop()
-        self._users.drop()
+        for shelf in (self._entries, self._users, self._grants):
+            shelf.drop()
 
     async def check(self) -> None:
         """Find out whether the records can be read; `trouble` says why not."""

@@ -4,7 +4,7 @@ Asked over HTTP; consumes and emits `DirectoryChanged`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from functools import partial
 
@@ -20,6 +20,8 @@ from services.auth.adapters.gateway import spelled_out
 from services.auth.adapters.passwords import Passwords
 from services.auth.adapters.records import SqlRecords
 from services.auth.bootstrap import furnish
+from services.auth.core.grants import Granting
+from services.auth.core.lan import Networks
 from services.auth.desk import Desk
 from services.auth.directory import Directory
 from services.auth.edge.app import application
@@ -36,7 +38,7 @@ _log = structlog.get_logger("auth")
 
 async def serve(platform: Platform, settings: Settings) -> None:
     """Answer until cancelled."""
-    async with open_desk(platform, spelled_out(settings.lan_never)) as desk:
+    async with open_desk(platform, settings) as desk:
         await _furnish_when_reachable(platform, settings, desk)
         async with serve_web(application(desk), settings.listen):
             platform.health.ready(NAME)
@@ -45,18 +47,26 @@ async def serve(platform: Platform, settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def open_desk(platform: Platform, never_lan: Sequence[str] = ()) -> AsyncIterator[Desk]:
+async def open_desk(platform: Platform, settings: Settings | None = None) -> AsyncIterator[Desk]:
     """Yield the desk of this process; connects to nothing before it is needed."""
     common = platform.settings
     url = with_password(common.database_url, common.database_password)
     with closing(Passwords()) as passwords:
         async with database.connect(url) as db:
-            yield _desk(platform, db, passwords, never_lan)
+            yield _desk(platform, settings or Settings(), db, passwords)
 
 
-def _desk(platform: Platform, db: Database, passwords: Passwords, never_lan: Sequence[str]) -> Desk:
-    records = SqlRecords(db, platform.settings.hostname, platform.clock, never_lan)
-    directory = Directory(records)
+def _desk(platform: Platform, settings: Settings, db: Database, passwords: Passwords) -> Desk:
+    directory = Directory(
+        SqlRecords(
+            db,
+            platform.settings.hostname,
+            platform.clock,
+            addresses=settings.addresses,
+            never_lan=spelled_out(settings.lan_never),
+            granting=_granting(settings),
+        )
+    )
     return Desk(
         database=db,
         directory=directory,
@@ -67,6 +77,11 @@ def _desk(platform: Platform, db: Database, passwords: Passwords, never_lan: Seq
         clock=platform.clock,
         token=platform.settings.service_token.get_secret_value(),
     )
+
+
+def _granting(settings: Settings) -> Granting:
+    never = Networks.of(spelled_out(settings.grant_never))
+    return Granting(settings.grant_time, settings.grant_prefix, never)
 
 
 async def _furnish_when_reachable(platform: Platform, settings: Settings, desk: Desk) -> None:
@@ -92,8 +107,8 @@ async def _furnish_when_reachable(platform: Platform, settings: Settings, desk: 
 async def _heed(platform: Platform, directory: Directory) -> None:
     """Drop what others have changed, and watch whether the database answers."""
 
-    async def drop(_: DirectoryChanged) -> None:
-        directory.drop()
+    async def drop(notice: DirectoryChanged) -> None:
+        directory.drop(notice)
 
     async def check() -> None:
         while True:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from services.auth.core.directory import Entry, Key, User
+from services.auth.core.grants import Grant
 from services.auth.core.policies import Policies
 
 
@@ -30,3 +31,6 @@ class Records(Protocol):
 
     async def users(self, logins: Collection[str]) -> Mapping[str, User]:
         """Return the users of these login names; what is not there is left out."""
+
+    async def grants(self, clients: Collection[str]) -> Mapping[str, tuple[Grant, ...]]:
+        """Return the grants of these clients that have not ended; who has none is left out."""

@@ -7,7 +7,13 @@ from prometheus_client import Counter
 
 from kernel.clock import Clock
 from kernel.model.address import Address
-from kernel.model.questions import RelayAnswer, RelayQuestion, Whereabouts
+from kernel.model.questions import (
+    AdmissionAnswer,
+    AdmissionQuestion,
+    RelayAnswer,
+    RelayQuestion,
+    Whereabouts,
+)
 from services.auth.core.directory import keys_for, resolve
 from services.auth.core.relay import RULES, TRY_LATER, Decision, Facts, decide
 from services.auth.directory import Directory
@@ -40,16 +46,24 @@ class Relaying:
         """Return the facts of each question; ``None`` where there is no such listener."""
         policies = await self._directory.policies()
         keys = {key for question in questions for key in policies.keys(question)}
-        logins = {login for question in questions for login in policies.logins(question)}
         entries = await self._directory.entries(keys)
-        users = await self._directory.users(logins)
+        grants = await self._directory.grants(policies.grant_keys(questions))
         now = self._clock()
+        logins = {name for q in questions for name in policies.logins(q, grants, now)}
+        users = await self._directory.users(logins)
         return [
-            policies.facts(question, entries, users, now)
+            policies.facts(question, entries, users, grants, now)
             if question.listener in policies.listeners
             else None
             for question in questions
         ]
+
+    async def admit(self, question: AdmissionQuestion) -> AdmissionAnswer | None:
+        """Return whether the client may connect; ``None`` if there is no such listener."""
+        policies = await self._directory.policies()
+        if question.listener not in policies.listeners:
+            return None
+        return policies.admission(question.listener, question.client)
 
     async def whereabouts(self, addresses: Sequence[Address]) -> list[Whereabouts]:
         """Return where mail for each address goes. Raises `DirectoryUnavailableError`."""

@@ -1,12 +1,15 @@
 """Auth's settings: where it listens, and what its first start makes."""
 
 import json
+from datetime import timedelta
+from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from kernel.settings import PostroomSettings
+from kernel.settings import Duration, PostroomSettings
+from services.auth.core.grants import WHOLE_ADDRESS
 from services.auth.core.lan import GATEWAY, parse_network, trusted_network
 
 
@@ -19,12 +22,22 @@ def _split(value: object) -> object:
     return [word for word in value.replace(",", " ").split() if word]
 
 
+def _address(text: str) -> str:
+    return str(ip_address(text))
+
+
 def _trusted(text: str) -> str:
     return str(trusted_network(text))
 
 
 def _untrusted(text: str) -> str:
     return text if text == GATEWAY else str(parse_network(text))
+
+
+Names = Annotated[
+    tuple[Annotated[str, AfterValidator(_untrusted)], ...], NoDecode, BeforeValidator(_split)
+]
+"""Networks, and `GATEWAY`."""
 
 
 class Settings(PostroomSettings):
@@ -51,12 +64,37 @@ class Settings(PostroomSettings):
         description="The networks that may relay without a login, parted by commas. Used at the "
         "first start alone; afterwards `/v1/networks` says what the LAN is.",
     )
-    lan_never: Annotated[
-        tuple[Annotated[str, AfterValidator(_untrusted)], ...], NoDecode, BeforeValidator(_split)
-    ] = Field(
+    lan_never: Names = Field(
         default=(),
         validation_alias="POSTROOM_LAN_NEVER",
         description="Networks that are never in the LAN, whatever `/v1/networks` says; `gateway` "
         "is the gateway of our own network, from which strangers seem to come behind a proxy. "
         "The containers set it.",
+    )
+    addresses: Annotated[
+        tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode, BeforeValidator(_split)
+    ] = Field(
+        default=(),
+        description="The IP addresses of this server, parted by commas. Mail for "
+        "`user@[192.0.2.1]` with one of them is local, like mail for `POSTROOM_HOSTNAME`; loopback "
+        "always is.",
+    )
+    grant_time: Duration = Field(
+        default=timedelta(minutes=5),
+        gt=timedelta(0),
+        description="How long whoever logged in over POP3 or IMAP may then send from that address "
+        "without a login, on listeners with `collection_grants`.",
+    )
+    grant_prefix: int = Field(
+        default=WHOLE_ADDRESS,
+        ge=64,
+        le=WHOLE_ADDRESS,
+        description="How many bits of an IPv6 address such a grant goes by: 128 is the very "
+        "address, 64 the network that one client chooses its addresses from.",
+    )
+    grant_never: Names = Field(
+        default=(GATEWAY,),
+        description="Networks from which no login gives a grant, as strangers may come from the "
+        "same addresses; `gateway` is the gateway of our own network. Name it too when you name "
+        "others, unless none of your listeners is behind a proxy.",
     )

@@ -9,9 +9,9 @@ from kernel.model.questions import RelayQuestion
 from migrations.upgrade import upgrade
 from services.auth.adapters import tables as t
 from services.auth.core.directory import SHARED, Entry
+from services.auth.core.grants import Grant
 from services.auth.core.lan import parse_client
 from services.auth.core.listener import DEFAULTS
-from services.auth.core.policies import Grant
 from services.auth.main import open_desk
 from services.auth.ports import TakenError
 from tests.support.auth import first_start
@@ -44,9 +44,12 @@ async def test_a_grant_counts_until_it_ends(desk):
         for client, until in ((CLIENT, NOON + timedelta(minutes=5)), ("192.0.2.1", NOON)):
             await db.execute(insert(t.grants).values(client=client, user_id=admin, until=until))
 
-    grants = (await desk.directory.policies()).grants
+    grants = await desk.directory.grants([CLIENT, "192.0.2.1"])
 
-    assert grants == {parse_client(CLIENT): (Grant("admin", NOON + timedelta(minutes=5)),)}
+    assert grants == {
+        CLIENT: (Grant("admin", NOON + timedelta(minutes=5)),),
+        "192.0.2.1": None,
+    }
 
 
 async def test_a_grant_opens_a_listener_that_counts_grants(desk):

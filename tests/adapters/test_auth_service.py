@@ -96,7 +96,8 @@ async def test_two_first_starts_at_once_make_one_server(url):
 
     async with open_desk(platform) as one, open_desk(platform) as other:
         await asyncio.gather(first_start(one, platform), first_start(other, platform))
-        assert list((await one.directory.policies()).domains) == ["ours.test"]
+        known = (await one.directory.policies()).domains
+        assert set(known) == {"ours.test", platform.settings.hostname}
 
 
 async def test_two_first_starts_on_postgresql_make_one_server(database_url):
@@ -134,7 +135,7 @@ async def test_without_a_database_there_is_no_answer_rather_than_a_wrong_one(url
         with closing(sqlite3.connect(tmp_path / "postroom.db")) as database:
             for table in ("addresses", "domains", "users"):
                 database.execute(f"ALTER TABLE {table} RENAME TO away_{table}")
-        auth.desk.directory.drop()
+        auth.desk.directory.drop(DirectoryChanged("users"))
 
         for path, body, kind in asked:
             with pytest.raises(PeerUnavailableError, match="503"):
@@ -164,7 +165,7 @@ async def test_nothing_in_memory_outlives_five_seconds():
 async def test_what_is_never_in_the_lan_cannot_be_put_there(tmp_path):
     platform = make_platform(settings={"database_url": f"sqlite+aiosqlite:///{tmp_path}/p.db"})
     await upgrade(platform.settings.database_url)
-    async with open_desk(platform, ["172.18.0.1"]) as desk:
+    async with open_desk(platform, Settings(lan_never=("172.18.0.1",))) as desk:
         await first_start(desk, platform)
         async with desk.database.writing() as db:
             await add_network(db, "172.16.0.0/12")

@@ -1,7 +1,9 @@
 """The directory's records, read in SQL: what decisions are made from."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
 
 import msgspec
@@ -9,29 +11,42 @@ from sqlalchemy import Row, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.clock import Clock
-from kernel.model.address import Address
+from kernel.model.address import Address, BadAddressError, parse_domain
 from services.auth.adapters import app_passwords
 from services.auth.adapters import tables as t
 from services.auth.adapters.database import Database
 from services.auth.core.directory import AppPassword, Domain, Entry, Key, Undelivered, User
-from services.auth.core.lan import Client, Networks, parse_client
+from services.auth.core.grants import Grant, Granting
+from services.auth.core.lan import Networks
 from services.auth.core.listener import ListenerSettings
-from services.auth.core.policies import AddressList, Grant, Policies
+from services.auth.core.policies import AddressList, Policies
+
+NO_GRANTING = Granting()
 
 
 class SqlRecords:
     """Keeps the promises of `services.auth.ports.Records`.
 
-    ``never_lan`` names networks that are not in the LAN, even if the records say so.
+    ``addresses`` are the IP addresses of this server. ``never_lan`` names networks that are
+    not in the LAN, even if the records say so.
     """
 
     def __init__(
-        self, database: Database, hostname: str, clock: Clock, never_lan: Iterable[str] = ()
+        self,
+        database: Database,
+        hostname: str,
+        clock: Clock,
+        *,
+        addresses: Iterable[str] = (),
+        never_lan: Iterable[str] = (),
+        granting: Granting = NO_GRANTING,
     ) -> None:
         self._database = database
         self._hostname = hostname
         self._clock = clock
+        self._names = dict(_names(hostname, addresses))
         self._never_lan = tuple(f"!{network}" for network in never_lan)
+        self._granting = granting
 
     async def policies(self) -> Policies:
         """Return all server-wide settings."""
@@ -40,15 +55,14 @@ class SqlRecords:
             networks = (await db.execute(select(t.networks.c.cidr))).scalars()
             listeners = await db.execute(select(t.listeners))
             lists = await self._lists(db)
-            grants = await self._grants(db)
             return Policies(
                 hostname=self._hostname,
-                domains={domain.name: domain for domain in domains},
+                domains=self._names | {domain.name: domain for domain in domains},
                 lan=Networks.of((*networks, *self._never_lan)),
                 listeners={row.name: settings_of(row) for row in listeners},
                 black=lists["black"],
                 white=lists["white"],
-                grants=grants,
+                granting=self._granting,
             )
 
     async def entries(self, keys: Collection[Key]) -> Mapping[Key, Entry]:
@@ -68,19 +82,35 @@ class SqlRecords:
             theirs = await app_passwords.of_users(db, [row.id for row in rows])
             return {row.login: user_of(row, theirs.get(row.id, ())) for row in rows}
 
+    async def grants(self, clients: Collection[str]) -> Mapping[str, tuple[Grant, ...]]:
+        """Return the grants of these clients that have not ended."""
+        columns = (t.grants.c.client, t.grants.c.until, t.users.c.login)
+        query = select(*columns).join_from(t.grants, t.users)
+        fresh = query.where(t.grants.c.until > self._clock())
+        found: defaultdict[str, tuple[Grant, ...]] = defaultdict(tuple)
+        async with self._database.reading() as db:
+            for row in await db.execute(fresh.where(t.grants.c.client.in_(list(clients)))):
+                found[row.client] += (Grant(row.login, row.until),)
+        return found
+
     async def _lists(self, db: AsyncConnection) -> Mapping[str, AddressList]:
         entries: dict[str, list[tuple[str, str]]] = {"black": [], "white": []}
         for row in await db.execute(select(t.lists)):
             entries[row.colour].append((row.subject, row.pattern))
         return {colour: AddressList.of(pairs) for colour, pairs in entries.items()}
 
-    async def _grants(self, db: AsyncConnection) -> Mapping[Client | None, tuple[Grant, ...]]:
-        query = select(t.grants.c.client, t.grants.c.until, t.users.c.login).join(t.users)
-        fresh = query.where(t.grants.c.until > self._clock()).order_by(t.grants.c.until.desc())
-        grants: defaultdict[Client | None, tuple[Grant, ...]] = defaultdict(tuple)
-        for row in await db.execute(fresh):
-            grants[parse_client(row.client)] += (Grant(row.login, row.until),)
-        return dict(grants)
+
+def _names(hostname: str, addresses: Iterable[str]) -> Iterator[tuple[str, Domain]]:
+    """Yield what means us without being set up: our name, and our address literals.
+
+    Mail for them is local; relayed, it would come back (RFC 5321 §4.1.3).
+    """
+    tag = {4: "", 6: "IPv6:"}
+    literals = (f"[{tag[ip_address(address).version]}{address}]" for address in addresses)
+    for text in (hostname, *literals):
+        with suppress(BadAddressError):  # a host may have a name that no domain may have
+            name = parse_domain(text)
+            yield name, Domain(name)
 
 
 def domain_of(row: Row[Any]) -> Domain:

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from kernel.model.address import Address
 from kernel.model.questions import Place, Whereabouts
+from services.auth.core.lan import is_this_machine, parse_literal
 from services.auth.core.patterns import matches_any
 from services.auth.core.secrets import Secrets
 
@@ -105,15 +106,27 @@ Domains = Mapping[str, Domain]
 Entries = Mapping[Key, Entry | None]
 
 
+THIS_MACHINE = Domain("[127.0.0.1]")
+"""The domain of every address literal that leads back here."""
+
+
+def domain_for(name: str, domains: Domains) -> Domain | None:
+    """Return the domain of ours that a name or an address literal means; ``None`` for others."""
+    domain = domains.get(name)
+    if domain is None and is_this_machine(parse_literal(name)):
+        return THIS_MACHINE
+    return domain
+
+
 def key_of(address: Address, domains: Domains) -> Key | None:
     """Return where ``address`` itself stands in the directory; ``None`` if it is not ours."""
-    domain = domains.get(address.domain)
+    domain = domain_for(address.domain, domains)
     return None if domain is None else (domain.realm, address.local.casefold())
 
 
 def keys_for(address: Address, domains: Domains) -> tuple[Key, ...]:
     """Return every key that has a say in where ``address`` leads: what to look up."""
-    domain = domains.get(address.domain)
+    domain = domain_for(address.domain, domains)
     if domain is None:
         return ()
     keys = _own_keys(address, domain)
@@ -124,7 +137,7 @@ def keys_for(address: Address, domains: Domains) -> tuple[Key, ...]:
 
 def keys_for_target(address: Address, domains: Domains) -> tuple[Key, ...]:
     """Return the keys of ``address`` alone, without its domain's rule for the unknown."""
-    domain = domains.get(address.domain)
+    domain = domain_for(address.domain, domains)
     return () if domain is None else _own_keys(address, domain)
 
 
@@ -139,7 +152,7 @@ def find(address: Address, domains: Domains, entries: Entries) -> Entry | None:
 
 def resolve(address: Address, domains: Domains, entries: Entries) -> Whereabouts:
     """Return where mail for ``address`` goes."""
-    domain = domains.get(address.domain)
+    domain = domain_for(address.domain, domains)
     if domain is None:
         return Whereabouts(address, Place.REMOTE, whole_domain=True)
     entry = find(address, domains, entries)
@@ -156,7 +169,8 @@ def owns(user: User, sender: Address | None, domains: Domains, entries: Entries)
     """Whether ``user`` may send as ``sender``. Everybody may send reports (the null sender).
 
     A user's own are the addresses of the mailbox, the aliases that stand for it
-    alone, and whatever ``send_as`` adds. A catch-all makes nobody an owner.
+    alone, and whatever ``send_as`` adds; with the pattern ``*`` in it, every sender is.
+    A catch-all makes nobody an owner.
     """
     if sender is None or matches_any(user.send_as, sender):
         return True

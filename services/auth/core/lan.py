@@ -53,6 +53,12 @@ class Networks:
             return False
         return any(client in network for network in self.included)
 
+    def names_loopback(self, client: Client) -> bool:
+        """Whether ``client`` is in here by a network that is of loopback addresses alone."""
+        return client in self and any(
+            client in network for network in self.included if network.is_loopback
+        )
+
 
 def parse_network(text: str) -> Network:
     """Return the network that ``text`` spells, or raise `BadNetworkError`."""
@@ -93,6 +99,18 @@ def parse_client(text: str) -> Client | None:
     except ValueError:
         return None
     return getattr(client, "ipv4_mapped", None) or client
+
+
+def parse_literal(domain: str) -> Client | None:
+    """Return the address that an address literal spells (RFC 5321 §4.1.3); ``None`` for a name."""
+    if not domain.startswith("["):
+        return None
+    return parse_client(domain.strip("[]").removeprefix("ipv6:"))
+
+
+def is_this_machine(client: Client | None) -> bool:
+    """Whether who connects to that address comes back here, whichever machine this is."""
+    return client is not None and (client.is_loopback or client.is_unspecified)
 
 
 def neighbourhood(text: str) -> Network | str:

@@ -7,18 +7,20 @@ from enum import StrEnum
 from functools import lru_cache
 
 from kernel.model.address import Address, BadAddressError, parse_domain
-from kernel.model.questions import RelayQuestion
+from kernel.model.questions import AdmissionAnswer, RelayQuestion
 from services.auth.core.directory import (
     Domains,
     Entries,
     Key,
     Undelivered,
     User,
+    domain_for,
     keys_for,
     keys_for_target,
     owns,
     resolve,
 )
+from services.auth.core.grants import Grant, Granting
 from services.auth.core.lan import Client, Networks, parse_client
 from services.auth.core.listener import ANY, LAN, ListenerSettings
 from services.auth.core.patterns import matches_any
@@ -62,12 +64,8 @@ class AddressList:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A login over POP or IMAP from an address: it may relay until then."""
-
-    login: str
-    until: datetime
+Grants = Mapping[str, tuple[Grant, ...] | None]
+"""The grants of a client, by what `Granting.key` says of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +91,16 @@ class _People:
 
         Several people may collect their mail from behind one address.
         """
-        known = [standing for standing in map(self.standing, logins) if standing]
-        return next((s for s in known if s.owns_sender), known[0] if known else NOBODY)
+        known = filter(None, map(self.standing, logins))
+        return max(known, key=lambda s: (s.owns_sender, s.may_relay), default=NOBODY)
 
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """A snapshot of the server-wide settings. ``hostname`` is our name in SMTP."""
+    """A snapshot of the server-wide settings. ``hostname`` is our name in SMTP.
+
+    ``domains`` holds all names that mean us, also those that nobody has set up as a domain.
+    """
 
     hostname: str
     domains: Domains
@@ -107,7 +108,7 @@ class Policies:
     listeners: Mapping[str, ListenerSettings]
     black: AddressList = field(default_factory=AddressList)
     white: AddressList = field(default_factory=AddressList)
-    grants: Mapping[Client | None, tuple[Grant, ...]] = field(default_factory=dict)
+    granting: Granting = field(default_factory=Granting)
 
     def keys(self, question: RelayQuestion) -> tuple[Key, ...]:
         """Return the keys of the directory to look up before `facts`."""
@@ -116,28 +117,50 @@ class Policies:
             keys += keys_for_target(question.sender, self.domains)
         return keys
 
-    def logins(self, question: RelayQuestion) -> tuple[str, ...]:
-        """Return the users to look up before `facts`."""
+    def grant_keys(self, questions: Iterable[RelayQuestion]) -> frozenset[str]:
+        """Return whose grants to look up before `logins`."""
+        return frozenset(filter(None, map(self._grant_key, questions)))
+
+    def _grant_key(self, question: RelayQuestion) -> str:
+        listener = self.listeners.get(question.listener)
+        if question.login or listener is None or not listener.collection_grants:
+            return ""
+        client = parse_client(question.client)
+        if client is None or self.granting.judge_client(client, self.lan):
+            return ""
+        return self.granting.key(client)
+
+    def logins(self, question: RelayQuestion, grants: Grants, now: datetime) -> tuple[str, ...]:
+        """Return the users to look up before `facts`: who has logged in, or holds a fresh grant."""
         if question.login:
             return (question.login,)
-        if not self.grants:
-            return ()
-        return tuple(grant.login for grant in self.grants.get(parse_client(question.client), ()))
+        held = grants.get(self._grant_key(question)) if grants else None
+        return tuple(grant.login for grant in held or () if grant.until > now)
+
+    def admission(self, listener: str, address: str) -> AdmissionAnswer:
+        """Return whether the client may connect to a listener, which must exist."""
+        client = parse_client(address)
+        in_lan = client in self.lan
+        access = self.listeners[listener].access
+        return AdmissionAnswer(_admits(access, client, in_lan=in_lan), in_lan)
 
     def facts(
         self,
         question: RelayQuestion,
         entries: Entries,
         users: Mapping[str, User | None],
+        grants: Grants,
         now: datetime,
     ) -> Facts:
         """Return what the rules want to know. The listener must exist."""
         listener = self.listeners[question.listener]
         client = parse_client(question.client)
         in_lan = client in self.lan
-        domain = self.domains.get(question.recipient.domain)
         sender, recipient = question.sender, question.recipient
+        domain = domain_for(recipient.domain, self.domains)
         people = _People(users, sender, self.domains, entries)
+        logins = self.logins(question, grants, now)
+        best = people.best(logins) if logins else NOBODY
         return Facts(
             listener=listener,
             place=resolve(recipient, self.domains, entries).place,
@@ -146,18 +169,13 @@ class Policies:
             blacklisted=self.black.names(client, question),
             whitelisted=self.white.names(client, question),
             in_lan=in_lan,
-            sender_is_local=sender is not None and sender.domain in self.domains,
+            sender_is_local=sender is not None and bool(domain_for(sender.domain, self.domains)),
             helo_is_spoofed=self._is_our_name(question.helo) and not _is_this_machine(client),
             always_relay_sender=matches_any(listener.always_relay_senders, sender),
             always_relay_recipient=matches_any(listener.always_relay_recipients, recipient),
-            user=people.standing(question.login) if question.login else NOBODY,
-            grant=people.best(self._fresh_grants(client, now)),
+            user=best if question.login else NOBODY,
+            grant=NOBODY if question.login else best,
         )
-
-    def _fresh_grants(self, client: Client | None, now: datetime) -> tuple[str, ...]:
-        if client is None or client not in self.grants:
-            return ()
-        return tuple(grant.login for grant in self.grants[client] if grant.until > now)
 
     def _is_our_name(self, helo: str) -> bool:
         try:

@@ -61,12 +61,16 @@ class Facts:
     @property
     def granted(self) -> bool:
         """Whether a grant counts here. It covers only mail that its user may send."""
-        return self.listener.collection_grants and self.grant.owns_sender
+        return self.listener.collection_grants and self.may_send(self.grant)
 
     @property
     def is_stranger(self) -> bool:
         """Whether nothing tells who the client is."""
         return not (self.in_lan or self.user or self.granted)
+
+    def may_send(self, user: Standing) -> bool:
+        """Whether ``user`` may use this sender here."""
+        return bool(user) and (user.owns_sender or not self.listener.own_addresses_only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,7 @@ def _auth_required(facts: Facts) -> Decision | None:
 
 
 def _not_your_address(facts: Facts) -> Decision | None:
-    if facts.listener.own_addresses_only and facts.user and not facts.user.owns_sender:
+    if facts.user and not facts.may_send(facts.user):
         return Decision(NOT_YOUR_ADDRESS, "not-your-address", facts.user.login)
     return None
 
@@ -140,7 +144,12 @@ def _local(facts: Facts) -> Decision | None:
         return None
     if facts.place is Place.UNKNOWN and facts.undelivered is not Undelivered.REPORT:
         return Decision(NO_SUCH_USER, "no-such-user", facts.user.login)
-    return Decision(ACCEPTED, "local", facts.user.login)
+    return Decision(ACCEPTED, "local", facts.user.login or _vouching(facts))
+
+
+def _vouching(facts: Facts) -> str:
+    """Return whose grant kept a local sender from looking like a spoofer."""
+    return facts.grant.login if facts.granted and facts.sender_is_local else ""
 
 
 def _always_relay_recipient(facts: Facts) -> Decision | None:
@@ -167,7 +176,7 @@ def _collection_grant(facts: Facts) -> Decision | None:
     """
     if not (facts.listener.collection_grants and facts.grant.may_relay):
         return None
-    if facts.grant.owns_sender:
+    if facts.granted:
         return Decision(ACCEPTED, "collection-grant", facts.grant.login)
     return None if facts.in_lan else Decision(NOT_YOUR_ADDRESS, "not-your-address")
 

@@ -5,16 +5,19 @@ import asyncio
 import pytest
 
 from kernel.model.address import Address
+from kernel.model.events import DirectoryChanged
 from services.auth.core.directory import SHARED, Domain, Entry, User
+from services.auth.core.grants import Grant
 from services.auth.core.lan import Networks
 from services.auth.core.listener import DEFAULTS
 from services.auth.core.policies import Policies
 from services.auth.directory import MAX_AGE, Directory
 from services.auth.ports import DirectoryUnavailableError
-from tests.support.mail import ANN
+from tests.support.mail import ANN, NOON
 
 POLICIES = Policies("mx.ours.test", {"ours.test": Domain("ours.test")}, Networks(), DEFAULTS)
 KEY = (SHARED, "ann")
+USERS_CHANGED = DirectoryChanged("users", "ann")
 
 
 class CountingRecords:
@@ -23,26 +26,34 @@ class CountingRecords:
     def __init__(self):
         self.known = {KEY: Entry("ann", ANN)}
         self.people = {"ann": User("ann", ANN)}
-        self.asked = 0
+        self.held = {"192.0.2.1": (Grant("ann", NOON),)}
+        self.log = []
         self.failure = None
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def _answer(self, answer):
-        self.asked += 1
+    @property
+    def asked(self):
+        return len(self.log)
+
+    async def _answer(self, what, answer):
+        self.log.append(what)
         await self.gate.wait()
         if self.failure:
             raise self.failure
         return answer
 
     async def policies(self):
-        return await self._answer(POLICIES)
+        return await self._answer("policies", POLICIES)
 
     async def entries(self, keys):
-        return await self._answer({k: self.known[k] for k in keys if k in self.known})
+        return await self._answer("entries", {k: self.known[k] for k in keys if k in self.known})
 
     async def users(self, logins):
-        return await self._answer({k: self.people[k] for k in logins if k in self.people})
+        return await self._answer("users", {k: self.people[k] for k in logins if k in self.people})
+
+    async def grants(self, clients):
+        return await self._answer("grants", {k: self.held[k] for k in clients if k in self.held})
 
 
 class Seconds:
@@ -74,13 +85,14 @@ async def ask_everything(directory):
     await directory.policies()
     await directory.entries([KEY, (SHARED, "nobody")])
     await directory.users(["ann", "nobody"])
+    await directory.grants(["192.0.2.1", "192.0.2.2"])
 
 
 async def test_what_is_known_is_not_asked_again(directory, records):
     await ask_everything(directory)
     await ask_everything(directory)
 
-    assert records.asked == 3
+    assert records.asked == 4
 
 
 async def test_that_somebody_does_not_exist_is_known_too(directory, records):
@@ -97,26 +109,25 @@ async def test_nothing_is_trusted_for_too_long(directory, records, seconds):
     seconds.now += MAX_AGE
     await ask_everything(directory)
 
-    assert records.asked == 6
+    assert records.asked == 8
 
 
 async def test_nothing_survives_a_change(directory, records):
     await ask_everything(directory)
     records.known[KEY] = Entry(targets=(Address("bob", "elsewhere.test"),))
 
-    directory.drop()
+    directory.drop(USERS_CHANGED)
 
     assert (await directory.entries([KEY]))[KEY].targets
-    await directory.policies()
-    await directory.users(["ann"])
-    assert records.asked == 6
+    await ask_everything(directory)
+    assert records.asked == 9
 
 
 async def test_what_was_being_read_during_a_change_is_not_kept(directory, records):
     records.gate.clear()
     reading = asyncio.gather(ask_everything(directory), directory.entries([KEY]))
     await asyncio.sleep(0)
-    directory.drop()
+    directory.drop(USERS_CHANGED)
     records.gate.set()
     await reading
     asked = records.asked
@@ -151,4 +162,36 @@ async def test_without_records_there_is_no_answer_and_it_heals(directory, record
 async def test_an_empty_question_asks_nobody(directory, records):
     assert await directory.entries([]) == {}
     assert await directory.users([]) == {}
+    assert await directory.grants([]) == {}
     assert records.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "asked"),
+    [
+        ("grants", "192.0.2.1", ["grants"]),
+        ("grants", "192.0.2.9", []),
+        ("grants", "", ["grants"]),
+        ("app-passwords", "ann/phone", ["users"]),
+        ("lockouts", "client 192.0.2.1", []),
+        ("api-keys", "k", []),
+        ("users", "ann", ["policies", "entries", "users", "grants"]),
+        ("something new", "", ["policies", "entries", "users", "grants"]),
+    ],
+)
+async def test_a_change_drops_what_it_is_about(directory, records, kind, key, asked):
+    await ask_everything(directory)
+    records.log.clear()
+
+    directory.drop(DirectoryChanged(kind, key))
+    await ask_everything(directory)
+
+    assert records.log == asked
+
+
+async def test_a_fresh_directory_remembers_nothing(directory, records):
+    await ask_everything(directory)
+
+    await ask_everything(directory.afresh())
+
+    assert records.asked == 8

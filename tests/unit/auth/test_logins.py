@@ -31,6 +31,9 @@ class NoRecords:
         self.asked += logins
         return {}
 
+    async def grants(self, clients):
+        return {}
+
 
 class NoPassword(Passwords):
     """Finds every password wrong, at no cost."""

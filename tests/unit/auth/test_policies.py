@@ -6,11 +6,12 @@ from datetime import timedelta
 import pytest
 
 from kernel.model.address import Address
-from kernel.model.questions import Place, RelayQuestion
+from kernel.model.questions import AdmissionAnswer, Place, RelayQuestion
 from services.auth.core.directory import SHARED, Domain, Entry, Undelivered, User
-from services.auth.core.lan import Networks, parse_client
+from services.auth.core.grants import Grant, Granting
+from services.auth.core.lan import Networks
 from services.auth.core.listener import DEFAULTS
-from services.auth.core.policies import AddressList, Grant, Policies
+from services.auth.core.policies import AddressList, Policies
 from services.auth.core.relay import NOBODY, Standing
 from tests.support.mail import ANN, BOB, EVE, NOON
 
@@ -25,7 +26,7 @@ ENTRIES = {(SHARED, "ann"): Entry("ann", ANN)}
 USERS = {"ann": User("ann", ANN), "off": User("off", BOB, disabled=True), "ghost": None}
 
 
-def facts(policies=POLICIES, **asked):
+def facts(policies=POLICIES, grants=(), **asked):
     known = {
         "listener": "mx",
         "client": STRANGER,
@@ -33,7 +34,8 @@ def facts(policies=POLICIES, **asked):
         "sender": EVE,
         "recipient": BOB,
     }
-    return policies.facts(RelayQuestion(**{**known, **asked}), ENTRIES, USERS, NOON)
+    held = {STRANGER: tuple(grants)}
+    return policies.facts(RelayQuestion(**{**known, **asked}), ENTRIES, USERS, held, NOON)
 
 
 def test_recipients_are_placed():
@@ -129,32 +131,86 @@ def test_patterns_that_always_relay():
     assert seen.always_relay_recipient
 
 
-def with_grants(*grants):
-    return replace(POLICIES, grants={parse_client(STRANGER): grants})
+def counting(**settings):
+    """Policies whose listener counts grants."""
+    listener = replace(DEFAULTS["mx"], collection_grants=True)
+    return replace(POLICIES, listeners={"mx": listener}, **settings)
+
+
+LATER = NOON + timedelta(minutes=5)
+ANNS = Grant("ann", NOON + timedelta(seconds=1))
 
 
 def test_a_fresh_grant_brings_its_users_rights():
-    policies = with_grants(Grant("ann", NOON + timedelta(seconds=1)))
-
-    seen = facts(policies, sender=ANN)
+    seen = facts(counting(), [ANNS], sender=ANN)
 
     assert seen.grant == Standing("ann", may_relay=True, owns_sender=True)
-    assert not facts(policies, sender=EVE).grant.owns_sender
-    assert facts(policies, client="198.51.100.1").grant == NOBODY
+    assert not facts(counting(), [ANNS], sender=EVE).grant.owns_sender
+    assert facts(counting(), [ANNS], client="198.51.100.1").grant == NOBODY
 
 
 @pytest.mark.parametrize(
-    "grant", [Grant("ann", NOON), Grant("off", NOON + timedelta(hours=1))], ids=["old", "disabled"]
+    "grant", [Grant("ann", NOON), Grant("off", LATER)], ids=["old", "disabled"]
 )
 def test_a_grant_ends_with_its_time_or_its_user(grant):
-    assert facts(with_grants(grant), sender=ANN).grant == NOBODY
+    assert facts(counting(), [grant], sender=ANN).grant == NOBODY
 
 
 def test_behind_one_address_the_grant_of_the_sender_counts():
-    later = NOON + timedelta(minutes=5)
     users = USERS | {"eve": User("eve", EVE)}
-    policies = with_grants(Grant("eve", later), Grant("ann", later))
     question = RelayQuestion("mx", STRANGER, "client.test", ANN, BOB)
+    held = {STRANGER: (Grant("eve", LATER), Grant("ann", LATER))}
+    policies = counting()
 
-    assert policies.logins(question) == ("eve", "ann")
-    assert policies.facts(question, ENTRIES, users, NOON).grant.login == "ann"
+    assert policies.grant_keys([question]) == {STRANGER}
+    assert policies.logins(question, held, NOON) == ("eve", "ann")
+    assert policies.facts(question, ENTRIES, users, held, NOON).grant.login == "ann"
+
+
+def test_of_several_who_may_all_send_so_one_who_may_relay_counts():
+    users = {"weak": User("weak", EVE, may_relay=False), "ann": User("ann", ANN)}
+    question = RelayQuestion("mx", STRANGER, "client.test", None, BOB)
+    held = {STRANGER: (Grant("weak", LATER), Grant("ann", LATER))}
+
+    assert counting().facts(question, ENTRIES, users, held, NOON).grant.login == "ann"
+
+
+def test_no_grant_is_looked_up_where_none_counts():
+    question = RelayQuestion("mx", STRANGER, "client.test", ANN, BOB)
+    elsewhere = [
+        replace(question, listener="nothing"),
+        replace(question, login="ann"),
+        replace(question, client="nonsense"),
+        replace(question, client="127.0.0.1"),
+    ]
+
+    assert POLICIES.grant_keys([question]) == frozenset()
+    assert counting().grant_keys(elsewhere) == frozenset()
+
+
+def test_a_grant_from_where_many_come_counts_for_nobody():
+    proxied = counting(granting=Granting(never=Networks.of([STRANGER])))
+
+    assert proxied.grant_keys([RelayQuestion("mx", STRANGER, "", ANN, BOB)]) == frozenset()
+    assert facts(proxied, [ANNS], sender=ANN).grant == NOBODY
+
+
+@pytest.mark.parametrize(
+    ("listener", "client", "answer"),
+    [
+        ("mx", STRANGER, AdmissionAnswer(admitted=True)),
+        ("mx", "192.168.1.7", AdmissionAnswer(admitted=True, in_lan=True)),
+        ("inside", STRANGER, AdmissionAnswer(admitted=False)),
+        ("inside", "192.168.1.7", AdmissionAnswer(admitted=True, in_lan=True)),
+        ("inside", "nonsense", AdmissionAnswer(admitted=False)),
+        ("nobody", "192.168.1.7", AdmissionAnswer(admitted=False, in_lan=True)),
+    ],
+)
+def test_a_listener_admits_whom_its_access_names(listener, client, answer):
+    listeners = {
+        "mx": DEFAULTS["mx"],
+        "inside": replace(DEFAULTS["mx"], access=("lan",)),
+        "nobody": replace(DEFAULTS["mx"], access=()),
+    }
+
+    assert replace(POLICIES, listeners=listeners).admission(listener, client) == answer
