@@ -6,7 +6,7 @@ needs the disk runs in threads, so the event loop never waits for it.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
@@ -49,7 +49,7 @@ async def on_disk(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         raise DiskError(error.strerror or str(error)) from error
 
 
-async def read_file(path: Path, chunk: int = 262_144) -> AsyncIterator[bytes]:
+async def read_file(path: Path, chunk: int = 262_144) -> AsyncGenerator[bytes, None]:
     """Yield the file's octets. Raises `DiskError`, or `FileNotFoundError`."""
     file = await on_disk(path.open, "rb")
     with file:

@@ -4,15 +4,19 @@ A message's file name is its key, so a second delivery of it is recognised, whet
 the first one still lies in ``new`` or a reader has moved it to ``cur`` and flagged it.
 """
 
+import fcntl
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 from kernel import durable
 from kernel.mailboxes.port import (
+    MailboxBusyError,
     MailboxUnavailableError,
     MessageMissingError,
     StoredMessage,
@@ -22,6 +26,7 @@ from kernel.settings import path_of
 
 _KEY = re.compile(r"[0-9A-Za-z][0-9A-Za-z._=@+-]{0,199}")
 _FLAGS = ":2,"  # what a reader appends in cur/
+_LOCK = "postroom.lock"  # beside tmp, new and cur, where Dovecot and mutt look for folders alone
 _SAFE = "+=@!#$&'*^`{|}~"
 
 
@@ -36,39 +41,47 @@ class Maildirs:
         if not _KEY.fullmatch(key):
             raise ValueError(f"not the key of a message: {key!r}")
         maildir = self._path(mailbox)
-        try:
+        with _unavailable(mailbox):
             if await durable.on_disk(_ready_for, maildir, key):
                 return False
             temporary = maildir / "tmp" / f"{key}.{secrets.token_hex(8)}"
             await durable.write_file(
                 temporary, chunks, lambda file: _link(file, maildir / "new" / key)
             )
-        except durable.DiskError as error:
-            raise MailboxUnavailableError(f"{mailbox}: {error}") from error
         return True
+
+    @asynccontextmanager
+    async def claim(self, mailbox: Address) -> AsyncIterator[None]:
+        """See `Mailboxes.claim`. The lock is `flock`'s, which goes over NFS as well."""
+        with _unavailable(mailbox):
+            lock = await durable.on_disk(_lock, self._path(mailbox))
+        if lock is None:
+            raise MailboxBusyError(str(mailbox))
+        with lock:
+            yield
 
     async def messages(self, mailbox: Address) -> tuple[StoredMessage, ...]:
         """See `Mailboxes.messages`."""
-        return await durable.on_disk(lambda: tuple(_stored(self._path(mailbox))))
+        with _unavailable(mailbox):
+            return await durable.on_disk(lambda: tuple(_stored(self._path(mailbox))))
 
-    async def read(self, mailbox: Address, key: str) -> AsyncIterator[bytes]:
+    async def read(self, mailbox: Address, key: str) -> AsyncGenerator[bytes, None]:
         """See `Mailboxes.read`."""
-        path = await durable.on_disk(_find, self._path(mailbox), key)
-        if path is None:
-            raise MessageMissingError(key)
-        try:
-            async for chunk in durable.read_file(path):
-                yield chunk
-        except FileNotFoundError as error:
-            raise MessageMissingError(key) from error
-        except durable.DiskError as error:
-            raise MailboxUnavailableError(f"{mailbox}: {error}") from error
+        with _unavailable(mailbox):
+            path = await durable.on_disk(_find, self._path(mailbox), key)
+            if path is None:
+                raise MessageMissingError(key)
+            try:
+                async with aclosing(durable.read_file(path)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            except FileNotFoundError as error:
+                raise MessageMissingError(key) from error
 
-    async def delete(self, mailbox: Address, key: str) -> None:
+    async def delete(self, mailbox: Address, keys: Iterable[str]) -> None:
         """See `Mailboxes.delete`."""
-        path = await durable.on_disk(_find, self._path(mailbox), key)
-        if path is not None:
-            await durable.on_disk(path.unlink, missing_ok=True)
+        with _unavailable(mailbox):
+            await durable.on_disk(_remove, self._path(mailbox), frozenset(keys))
 
     def _path(self, mailbox: Address) -> Path:
         return self._folder / _folder_name(mailbox.domain) / _folder_name(mailbox.local)
@@ -77,6 +90,14 @@ class Maildirs:
 def open_mailboxes(url: str) -> Maildirs:
     """Return the mailboxes that ``maildir:///FOLDER`` names. Folders are made at first delivery."""
     return Maildirs(path_of(url))
+
+
+@contextmanager
+def _unavailable(mailbox: Address) -> Iterator[None]:
+    try:
+        yield
+    except durable.DiskError as error:
+        raise MailboxUnavailableError(f"{mailbox}: {error}") from error
 
 
 def _folder_name(text: str) -> str:
@@ -108,13 +129,36 @@ def _link(temporary: Path, place: Path) -> None:
     durable.sync_folder(place.parent)
 
 
+def _lock(maildir: Path) -> BinaryIO | None:
+    """Return the file whose lock we have until it is closed; None if somebody else has it."""
+    durable.make_folder(maildir)
+    file = (maildir / _LOCK).open("ab")  # writable: NFS wants that for an exclusive lock
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
+    return file
+
+
+def _remove(maildir: Path, keys: frozenset[str]) -> None:
+    for path in _paths(maildir):
+        if _key_of(path) in keys:
+            path.unlink(missing_ok=True)
+
+
 def _stored(maildir: Path) -> Iterator[StoredMessage]:
-    paths = [*_entries(maildir / "new"), *_entries(maildir / "cur")]
-    for path in sorted(paths, key=_key_of):
+    for path in sorted(_paths(maildir), key=_key_of):
         try:
             yield StoredMessage(_key_of(path), path.stat().st_size)
         except FileNotFoundError:
             continue
+
+
+def _paths(maildir: Path) -> list[Path]:
+    return [*_entries(maildir / "new"), *_entries(maildir / "cur")]
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """Mailboxes as services see them. Adapter: `kernel.mailboxes.maildir`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +10,10 @@ from kernel.model.address import Address
 
 class MailboxUnavailableError(Exception):
     """The mailbox cannot be written or read now: disk full, no permission, out of reach."""
+
+
+class MailboxBusyError(Exception):
+    """Somebody else has claimed the mailbox."""
 
 
 class MessageMissingError(Exception):
@@ -34,11 +39,27 @@ class Mailboxes(Protocol):
         stay so. Raises `MailboxUnavailableError`.
         """
 
+    def claim(self, mailbox: Address) -> AbstractAsyncContextManager[None]:
+        """Have ``mailbox`` for us alone meanwhile, among all who claim it, on any host.
+
+        Who delivers does not claim: mail comes in all the time. A claim ends with its
+        process, however that ends. Raises `MailboxBusyError` or `MailboxUnavailableError`.
+        """
+
     async def messages(self, mailbox: Address) -> tuple[StoredMessage, ...]:
-        """Return what is in the mailbox, oldest first; nothing if it has never had mail."""
+        """Return what is in the mailbox, oldest first; nothing if it has never had mail.
 
-    def read(self, mailbox: Address, key: str) -> AsyncIterator[bytes]:
-        """Yield the message's octets as they were delivered. Raises `MessageMissingError`."""
+        Raises `MailboxUnavailableError`.
+        """
 
-    async def delete(self, mailbox: Address, key: str) -> None:
-        """Remove the message. One that is not there is removed already."""
+    def read(self, mailbox: Address, key: str) -> AsyncGenerator[bytes, None]:
+        """Yield the message's octets as they were delivered.
+
+        Raises `MessageMissingError` or `MailboxUnavailableError`.
+        """
+
+    async def delete(self, mailbox: Address, keys: Iterable[str]) -> None:
+        """Remove messages. One that is not there is removed already.
+
+        Raises `MailboxUnavailableError`: then some are still there.
+        """

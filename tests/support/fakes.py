@@ -1,14 +1,15 @@
 """Fakes of the ports: entered like production, they keep the ports' promises in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from pydantic import SecretStr
 
 from kernel.blobs.port import BlobMissingError
 from kernel.bus.port import Handler, Listener, Parked, QueueState
-from kernel.mailboxes.port import MessageMissingError, StoredMessage
+from kernel.mailboxes.port import MailboxBusyError, MessageMissingError, StoredMessage
 from kernel.model.address import Address
 from kernel.model.envelope import Blob
 from kernel.model.events import DirectoryChanged, Work
@@ -97,6 +98,7 @@ class DictMailboxes:
     def __init__(self) -> None:
         self.boxes: dict[Address, dict[str, bytes]] = {}
         self.failure: Exception | None = None
+        self.claimed: set[Address] = set()
 
     async def deliver(self, mailbox: Address, key: str, chunks: AsyncIterator[bytes]) -> bool:
         if self.failure is not None:
@@ -107,6 +109,16 @@ class DictMailboxes:
         box.setdefault(key, data)
         return is_new
 
+    @asynccontextmanager
+    async def claim(self, mailbox: Address) -> AsyncIterator[None]:
+        if mailbox in self.claimed:
+            raise MailboxBusyError(str(mailbox))
+        self.claimed.add(mailbox)
+        try:
+            yield
+        finally:
+            self.claimed.discard(mailbox)
+
     async def messages(self, mailbox: Address) -> tuple[StoredMessage, ...]:
         return tuple(StoredMessage(k, len(v)) for k, v in self.boxes.get(mailbox, {}).items())
 
@@ -115,8 +127,9 @@ class DictMailboxes:
             raise MessageMissingError(key)
         yield self.boxes[mailbox][key]
 
-    async def delete(self, mailbox: Address, key: str) -> None:
-        self.boxes.get(mailbox, {}).pop(key, None)
+    async def delete(self, mailbox: Address, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.boxes.get(mailbox, {}).pop(key, None)
 
 
 def make_platform(**changes) -> Platform:
