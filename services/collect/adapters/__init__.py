@@ -1,0 +1,1 @@
+"""How collect reaches what is outside of it."""

@@ -1,0 +1,117 @@
+"""Collect: users collect their mail over POP3.
+
+Reads and empties mailboxes. Asks auth who is who; auth lets who has logged in here send
+mail for a while.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from kernel.certificate import Certificate, open_certificate
+from kernel.http import Peer
+from kernel.platform import Platform
+from kernel.runtime import Service, run
+from kernel.settings import host_and_port
+from services.collect.adapters.doorkeeper import HttpDoorkeeper
+from services.collect.core.doorway import Doorway
+from services.collect.crowd import Crowd
+from services.collect.edge import Entrance
+from services.collect.ports import Doorkeeper
+from services.collect.settings import Settings
+from services.collect.wire import TLS_HANDSHAKE, TLS_SHUTDOWN, Wire
+
+IMPLICIT_TLS = "pop3s"
+"""The listener that speaks TLS from the first octet (RFC 8314 §3.3)."""
+
+_log = structlog.get_logger("collect")
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Collect at work. ``addresses`` tells where each listener can be reached."""
+
+    addresses: Mapping[str, tuple[str, int]]
+    crowd: Crowd
+
+
+@asynccontextmanager
+async def open_collect(platform: Platform, settings: Settings) -> AsyncIterator[Collect]:
+    """Let users collect meanwhile; at the end see everybody out."""
+    common = platform.settings
+    certificate = await asyncio.to_thread(
+        open_certificate, settings, common.hostname, platform.clock()
+    )
+    crowd = Crowd(settings.max_connections, settings.max_connections_per_ip)
+    async with AsyncExitStack() as stack:
+        peer = Peer(common.auth_url, common.service_token.get_secret_value())
+        doorkeeper = HttpDoorkeeper(await stack.enter_async_context(peer))
+        stack.push_async_callback(crowd.see_out, common.grace.total_seconds())
+        addresses = {}
+        for name, listen in _listeners(settings).items():
+            entrance = _entrance(name, platform, settings, certificate, doorkeeper)
+            server = await _listen(entrance, crowd, listen)
+            stack.callback(server.close)
+            addresses[name] = server.sockets[0].getsockname()[:2]
+        yield Collect(addresses, crowd)
+
+
+def _listeners(settings: Settings) -> dict[str, str]:
+    wanted = {"pop3": settings.listen_pop3, IMPLICIT_TLS: settings.listen_pop3s}
+    return {name: listen for name, listen in wanted.items() if listen}
+
+
+def _entrance(
+    name: str,
+    platform: Platform,
+    settings: Settings,
+    certificate: Certificate,
+    doorkeeper: Doorkeeper,
+) -> Entrance:
+    doorway = Doorway(
+        name,
+        new_nonce=lambda: f"{secrets.token_hex(16)}@{platform.settings.hostname}",
+        binding=certificate.binding,
+        plaintext=settings.plaintext,
+        max_errors=settings.max_errors,
+    )
+    return Entrance(
+        doorway,
+        doorkeeper,
+        platform.mailboxes,
+        certificate.context,
+        idle_limit=settings.idle_timeout.total_seconds(),
+        login_limit=settings.login_timeout.total_seconds(),
+    )
+
+
+async def _listen(entrance: Entrance, crowd: Crowd, listen: str) -> asyncio.Server:
+    host, port = host_and_port(listen)
+    implicit = entrance.name == IMPLICIT_TLS
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Wire(partial(crowd.welcome, entrance)),
+        host or None,
+        port,
+        ssl=entrance.tls if implicit else None,
+        ssl_handshake_timeout=TLS_HANDSHAKE if implicit else None,
+        ssl_shutdown_timeout=TLS_SHUTDOWN if implicit else None,
+    )
+    _log.info("listening", listener=entrance.name, on=listen)
+    return server
+
+
+async def serve(platform: Platform, settings: Settings) -> None:
+    """Let users collect until cancelled."""
+    async with open_collect(platform, settings):
+        platform.health.ready("collect")
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Run collect alone in this process."""
+    run(Service("collect", partial(serve, settings=Settings())))

@@ -1,0 +1,48 @@
+"""The settings of collect."""
+
+from datetime import timedelta
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from kernel.certificate import CertificateSettings
+from kernel.settings import Duration
+from services.collect.core.doorway import Plaintext
+
+
+class Settings(CertificateSettings):
+    """Read from ``POSTROOM_COLLECT_*``."""
+
+    model_config = SettingsConfigDict(env_prefix="POSTROOM_COLLECT_")
+
+    listen_pop3: str = Field(
+        default="127.0.0.1:2110",
+        description="HOST:PORT for POP3 with STLS (port 110); empty for none.",
+    )
+    listen_pop3s: str = Field(
+        default="127.0.0.1:2995",
+        description="HOST:PORT for POP3 with TLS from the start (port 995); empty for none.",
+    )
+    plaintext: Plaintext = Field(
+        default=Plaintext.LOOPBACK,
+        description="Who may send a password without TLS: `never`, `always`, or `loopback` for "
+        "clients on this very machine, whom nobody can listen to. That lets a first try work "
+        "with any client; CRAM-MD5 and SCRAM work without TLS in any case.",
+    )
+    idle_timeout: Duration = Field(
+        default=timedelta(minutes=10),
+        ge=timedelta(minutes=10),
+        description="How long a client may be silent. POP3 wants no less than ten minutes.",
+    )
+    login_timeout: Duration = Field(
+        default=timedelta(seconds=60), description="How long a client may take to log in."
+    )
+    max_connections: int = Field(
+        default=1000, ge=1, description="How many clients may be connected."
+    )
+    max_connections_per_ip: int = Field(
+        default=50, ge=1, description="How many of them may come from the same address."
+    )
+    max_errors: int = Field(
+        default=20, ge=1, description="How many commands of a session may fail before we hang up."
+    )
