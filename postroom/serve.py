@@ -15,10 +15,11 @@ from postroom.errors import RefusedError
 from postroom.folder import note_server, prepare
 from postroom.settings import ServeSettings, fill_environment
 from services.auth.settings import Settings as AuthSettings
+from services.collect.settings import Settings as CollectSettings
 from services.ingress.settings import Settings as IngressSettings
 from services.ledger.settings import Settings as LedgerSettings
 
-SERVICES = ("auth", "ledger", "router", "delivery", "ingress")
+SERVICES = ("auth", "ledger", "router", "delivery", "ingress", "collect")
 """In the order in which they start: whoever is asked comes before those who ask."""
 
 
@@ -99,12 +100,16 @@ def announce(names: tuple[str, ...]) -> None:
 
 def directions(names: tuple[str, ...]) -> list[str]:
     """Return who listens where."""
-    ingress = IngressSettings()
+    ingress, collect = IngressSettings(), CollectSettings()
     ways = {
         "ingress": (
             ("SMTP mx", ingress.listen_mx, ""),
             ("SMTP submission", ingress.listen_submission, "STARTTLS"),
             ("SMTP submissions", ingress.listen_submissions, "TLS"),
+        ),
+        "collect": (
+            ("POP3", collect.listen_pop3, "STLS"),
+            ("POP3S", collect.listen_pop3s, "TLS"),
         ),
         "auth": (("auth API", AuthSettings().listen, "HTTP"),),
         "ledger": (("ledger API", LedgerSettings().listen, "HTTP"),),
