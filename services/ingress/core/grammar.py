@@ -83,9 +83,8 @@ def parse_rcpt(argument: str, *, extended: bool, smtputf8: bool, domain: str) ->
 
 
 def _recipient(text: str, domain: str) -> Address:
-    if text.lower() == _POSTMASTER:  # RFC 5321 §4.5.1
-        return Address(text, domain)
-    return Address.parse(text)
+    is_bare = text.lower() == _POSTMASTER  # RFC 5321 §4.5.1
+    return Address.parse(f"{text}@{domain}" if is_bare else text)
 
 
 _Fields = dict[str, Any]

@@ -65,6 +65,13 @@ def test_postmaster_needs_no_domain():
     assert mail("FROM:<postmaster>") == replies.BAD_SENDER
 
 
+@pytest.mark.parametrize("domain", ["OURS.Test", "ours.test"])
+def test_a_bare_postmaster_is_in_our_domain_however_that_was_written(domain):
+    read = parse_rcpt("TO:<postmaster>", extended=True, smtputf8=False, domain=domain)
+
+    assert read == Recipient(Address("postmaster", "ours.test"))
+
+
 def test_parameters_keep_their_case():
     command = mail("FROM:<bob@elsewhere.test> envid=AbC+3D ret=full")
 
