@@ -4,6 +4,7 @@ The client is aiohttp, the cheapest measured on the hot hop. What is asked and
 answered stands in `kernel.model.questions`.
 """
 
+import base64
 import hmac
 from typing import Self, TypeVar
 
@@ -73,3 +74,15 @@ def shows_token(authorization: str | None, token: str) -> bool:
     scheme, _, shown = (authorization or "").partition(" ")
     same = hmac.compare_digest(shown.encode(), token.encode())
     return scheme == SERVICE_SCHEME and same and bool(token)
+
+
+def basic_credential(authorization: str | None) -> tuple[str, str] | None:
+    """Return the login and password that an ``Authorization`` header field shows (RFC 7617)."""
+    scheme, _, encoded = (authorization or "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        login, colon, password = base64.b64decode(encoded).decode().partition(":")
+    except ValueError:  # not ASCII, not base64, or not UTF-8
+        return None
+    return (login, password) if colon else None

@@ -11,10 +11,11 @@ from fastapi import FastAPI, HTTPException, Query, Response
 from kernel import wire
 from kernel.bus.handling import mail_of
 from kernel.platform import Platform
+from kernel.problems import tell_problems
 from services.ledger.adapters.doorkeeper import Doorkeeper
 from services.ledger.adapters.reading import MailFilter, Reading
 from services.ledger.adapters.waiting import SqlWaitingRoom
-from services.ledger.gate import HEALTH, guard, tell_problems
+from services.ledger.gate import HEALTH, TROUBLES, guard
 from services.ledger.views import Counts, Mail, Page, ParkedEvent, Queue, Queues, Story, Waiting
 
 PARKED = "parked"
@@ -37,7 +38,7 @@ def application(desk: Desk) -> FastAPI:
     """Return the application that answers at ``desk``."""
     app = FastAPI(title="Postroom ledger", version="1", redoc_url=None)
     guard(app, desk.platform.settings.service_token.get_secret_value(), desk.doorkeeper)
-    tell_problems(app)
+    tell_problems(app, TROUBLES)
     _show_mails(app, desk)
     _show_waiting(app, desk)
     _show_parked(app, desk)
