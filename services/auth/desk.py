@@ -3,24 +3,26 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import structlog
-from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.bus.port import Bus, BusUnavailableError
 from kernel.clock import Clock
 from kernel.model.events import DirectoryChanged
-from services.auth.adapters import tables as t
+from services.auth.adapters import audit
 from services.auth.adapters.database import Database
 from services.auth.adapters.passwords import Passwords
+from services.auth.core.scopes import EVERYTHING, allows
 from services.auth.directory import Directory
+from services.auth.keys import Keys
 from services.auth.logins import Logins
 from services.auth.relaying import Relaying
 
 BROADCAST_PATIENCE = 2.0  # seconds; whoever misses it is right again after a few seconds
+LONGEST_KEY = 512  # characters, as in the table
 _log = structlog.get_logger("audit")
 
 Shown = Mapping[str, Any]
@@ -29,14 +31,24 @@ Shown = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls the API: a user, an API key or another service, and from where."""
+    """Who calls the API: a user, an API key or another service, from where, and what it may do."""
 
-    login: str
-    administrator: bool
+    login: str = ""
     client: str = ""
+    scopes: frozenset[str] = frozenset()
+    key: str = ""
 
     def __str__(self) -> str:
-        return self.login or "(service)"
+        return self.login or (f"key:{self.key}" if self.key else "(service)")
+
+    @property
+    def administrator(self) -> bool:
+        """Whether it may do everything."""
+        return EVERYTHING in self.scopes
+
+    def may(self, scope: str) -> bool:
+        """Whether it may do what ``scope`` names."""
+        return allows(self.scopes, scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +79,7 @@ class Change:
         after: Shown | None = None,
     ) -> None:
         """Write it into the audit log, and tell the other processes, once it stands."""
-        self.notes.append(Note(action, kind, key, before, after))
+        self.notes.append(Note(action, kind, key[:LONGEST_KEY], before, after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +91,11 @@ class Desk:
     relaying: Relaying
     logins: Logins
     passwords: Passwords
+    keys: Keys
     bus: Bus
     clock: Clock
     token: str
+    never_lan: tuple[str, ...] = ()
 
     @asynccontextmanager
     async def changing(self, who: Caller) -> AsyncIterator[Change]:
@@ -94,14 +108,16 @@ class Desk:
             change = Change(db)
             yield change
             for note in change.notes:
-                await db.execute(insert(t.audit).values(_row(note, who, self.clock())))
+                await audit.write(
+                    db, at=self.clock(), who=str(who), client=who.client, **asdict(note)
+                )
         for note in change.notes:
             _log.info(note.action, kind=note.kind, key=note.key, by=str(who), client=who.client)
             await self.tell(DirectoryChanged(note.kind, note.key))
 
     async def tell(self, notice: DirectoryChanged) -> None:
         """Heed ``notice`` here, and tell the other processes."""
-        self.directory.drop(notice)
+        self.heed(notice)
         try:
             async with asyncio.timeout(BROADCAST_PATIENCE):
                 await self.bus.broadcast(notice)
@@ -110,20 +126,7 @@ class Desk:
                 "others will learn of it late", kind=notice.kind, key=notice.key, why=str(error)
             )
 
-    async def changed(self, who: Caller, what: str, kind: str, key: str, **facts: object) -> None:
-        """Write the change into the audit log, heed it, and tell the other processes."""
-        _log.info(what, kind=kind, key=key, by=str(who), **facts)
-        await self.tell(DirectoryChanged(kind, key))
-
-
-def _row(note: Note, who: Caller, now: object) -> dict[str, object]:
-    return {
-        "at": now,
-        "who": str(who),
-        "client": who.client,
-        "action": note.action,
-        "kind": note.kind,
-        "key": note.key,
-        "before": note.before,
-        "after": note.after,
-    }
+    def heed(self, notice: DirectoryChanged) -> None:
+        """Forget what is remembered of what has changed."""
+        self.directory.drop(notice)
+        self.keys.drop(notice)

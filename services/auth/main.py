@@ -25,6 +25,7 @@ from services.auth.core.lan import Networks
 from services.auth.desk import Desk
 from services.auth.directory import Directory
 from services.auth.edge.app import application
+from services.auth.keys import Keys
 from services.auth.logins import Logins
 from services.auth.ports import DirectoryUnavailableError
 from services.auth.relaying import Relaying
@@ -43,7 +44,7 @@ async def serve(platform: Platform, settings: Settings) -> None:
         async with serve_web(application(desk), settings.listen):
             platform.health.ready(NAME)
             platform.health.watch(NAME, lambda: desk.directory.trouble)
-            await _heed(platform, desk.directory)
+            await heed(platform, desk)
 
 
 @asynccontextmanager
@@ -57,13 +58,14 @@ async def open_desk(platform: Platform, settings: Settings | None = None) -> Asy
 
 
 def _desk(platform: Platform, settings: Settings, db: Database, passwords: Passwords) -> Desk:
+    never_lan = spelled_out(settings.lan_never)
     directory = Directory(
         SqlRecords(
             db,
             platform.settings.hostname,
             platform.clock,
             addresses=settings.addresses,
-            never_lan=spelled_out(settings.lan_never),
+            never_lan=never_lan,
             granting=_granting(settings),
         )
     )
@@ -73,9 +75,11 @@ def _desk(platform: Platform, settings: Settings, db: Database, passwords: Passw
         relaying=Relaying(directory, platform.clock),
         logins=Logins(directory, passwords, platform.clock),
         passwords=passwords,
+        keys=Keys(db, platform.clock),
         bus=platform.bus,
         clock=platform.clock,
         token=platform.settings.service_token.get_secret_value(),
+        never_lan=never_lan,
     )
 
 
@@ -104,15 +108,15 @@ async def _furnish_when_reachable(platform: Platform, settings: Settings, desk: 
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
-async def _heed(platform: Platform, directory: Directory) -> None:
-    """Drop what others have changed, and watch whether the database answers."""
+async def heed(platform: Platform, desk: Desk) -> None:
+    """Drop what others have changed, and watch whether the database answers, until cancelled."""
 
     async def drop(notice: DirectoryChanged) -> None:
-        directory.drop(notice)
+        desk.heed(notice)
 
     async def check() -> None:
         while True:
-            await directory.check()
+            await desk.directory.check()
             await asyncio.sleep(CHECK_EVERY)
 
     async with asyncio.TaskGroup() as tasks:

@@ -1,10 +1,11 @@
 """Aliases in SQL: addresses that have no user, but targets."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, select, update
+from sqlalchemy import ColumnElement, Row, String, cast, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.model.address import Address
@@ -23,9 +24,29 @@ class Alias:
     targets: tuple[Address, ...]
 
 
-async def page(db: AsyncConnection, limit: int, after: str) -> Sequence[Alias]:
-    """Return up to ``limit`` aliases whose addresses come after ``after``."""
+@dataclass(frozen=True, slots=True)
+class AliasSearch:
+    """Which aliases are wanted; what is empty does not matter."""
+
+    q: str = ""
+    domain: str = ""
+    target: str = ""
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """Yield what must hold of a row."""
+        if self.q:
+            yield t.addresses.c.address.icontains(self.q, autoescape=True)
+        if self.domain:
+            yield t.addresses.c.domain == self.domain.lower()
+        if self.target:
+            quoted = json.dumps(self.target)  # the column is a list in JSON
+            yield cast(t.addresses.c.targets, String).icontains(quoted, autoescape=True)
+
+
+async def page(db: AsyncConnection, search: AliasSearch, limit: int, after: str) -> Sequence[Alias]:
+    """Return up to ``limit`` of the aliases wanted whose addresses come after ``after``."""
     query = select(t.addresses).where(_IS_ALIAS, t.addresses.c.address > after)
+    query = query.where(*search.conditions())
     rows = await db.execute(query.order_by(t.addresses.c.address).limit(limit))
     return [_alias_of(row) for row in rows]
 

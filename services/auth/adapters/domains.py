@@ -10,9 +10,10 @@ from services.auth.adapters.records import domain_of
 from services.auth.core.directory import Domain, Domains
 
 
-async def page(db: AsyncConnection, limit: int, after: str) -> Sequence[Domain]:
-    """Return up to ``limit`` domains whose names come after ``after``."""
-    query = select(t.domains).where(t.domains.c.name > after).order_by(t.domains.c.name)
+async def page(db: AsyncConnection, limit: int, after: str, q: str = "") -> Sequence[Domain]:
+    """Return up to ``limit`` domains with ``q`` in their names, which come after ``after``."""
+    wanted = (t.domains.c.name > after) & t.domains.c.name.icontains(q, autoescape=True)
+    query = select(t.domains).where(wanted).order_by(t.domains.c.name)
     return [domain_of(row) for row in await db.execute(query.limit(limit))]
 
 

@@ -11,10 +11,17 @@ from services.auth.adapters.records import settings_of
 from services.auth.core.listener import ListenerSettings
 
 
-async def networks(db: AsyncConnection, limit: int, after: str) -> Sequence[str]:
-    """Return up to ``limit`` networks of the LAN that come after ``after``."""
-    query = select(t.networks.c.cidr).where(t.networks.c.cidr > after)
-    return (await db.execute(query.order_by(t.networks.c.cidr).limit(limit))).scalars().all()
+async def networks(db: AsyncConnection, limit: int, after: str, q: str = "") -> Sequence[str]:
+    """Return up to ``limit`` networks of the LAN with ``q`` in them, which come after ``after``."""
+    cidr = t.networks.c.cidr
+    query = select(cidr).where(cidr > after, cidr.icontains(q, autoescape=True))
+    return (await db.execute(query.order_by(cidr).limit(limit))).scalars().all()
+
+
+async def has_network(db: AsyncConnection, cidr: str) -> bool:
+    """Whether a network is in the LAN."""
+    query = select(t.networks.c.cidr).where(t.networks.c.cidr == cidr)
+    return (await db.execute(query)).first() is not None
 
 
 async def add_network(db: AsyncConnection, cidr: str) -> None:
@@ -22,16 +29,17 @@ async def add_network(db: AsyncConnection, cidr: str) -> None:
     await db.execute(insert(t.networks).values(cidr=cidr))
 
 
-async def remove_network(db: AsyncConnection, cidr: str) -> bool:
-    """Take a network out of the LAN; whether it was there."""
-    return (await db.execute(delete(t.networks).where(t.networks.c.cidr == cidr))).rowcount > 0
+async def remove_network(db: AsyncConnection, cidr: str) -> None:
+    """Take a network out of the LAN."""
+    await db.execute(delete(t.networks).where(t.networks.c.cidr == cidr))
 
 
 async def listeners(
-    db: AsyncConnection, limit: int, after: str
+    db: AsyncConnection, limit: int, after: str, q: str = ""
 ) -> Sequence[tuple[str, ListenerSettings]]:
-    """Return up to ``limit`` listeners whose names come after ``after``."""
-    query = select(t.listeners).where(t.listeners.c.name > after).order_by(t.listeners.c.name)
+    """Return up to ``limit`` listeners with ``q`` in their names, which come after ``after``."""
+    wanted = (t.listeners.c.name > after) & t.listeners.c.name.icontains(q, autoescape=True)
+    query = select(t.listeners).where(wanted).order_by(t.listeners.c.name)
     return [(row.name, settings_of(row)) for row in await db.execute(query.limit(limit))]
 
 

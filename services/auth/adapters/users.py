@@ -1,17 +1,18 @@
 """Users in SQL."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.model.address import Address
 from services.auth.adapters import tables as t
 from services.auth.adapters.records import user_of
 from services.auth.core.directory import Domains, Key, User, key_of
+from services.auth.core.secrets import Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +24,34 @@ class UserRecord:
     addresses: tuple[Address, ...] = ()
 
 
-async def page(db: AsyncConnection, limit: int, after: str) -> Sequence[UserRecord]:
-    """Return up to ``limit`` users whose logins come after ``after``."""
-    query = select(t.users).where(t.users.c.login > after).order_by(t.users.c.login)
+@dataclass(frozen=True, slots=True)
+class UserSearch:
+    """Which users are wanted; what is empty does not matter."""
+
+    q: str = ""
+    domain: str = ""
+    administrator: bool | None = None
+    disabled: bool | None = None
+    may_relay: bool | None = None
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """Yield what must hold of a row."""
+        if self.q:
+            texts = (t.users.c.login, t.users.c.address, t.users.c.full_name)
+            yield or_(*(text.icontains(self.q, autoescape=True) for text in texts))
+        if self.domain:
+            yield t.users.c.address.iendswith(f"@{self.domain}", autoescape=True)
+        for column in (t.users.c.administrator, t.users.c.disabled, t.users.c.may_relay):
+            if (wanted := getattr(self, column.name)) is not None:
+                yield column.is_(wanted)
+
+
+async def page(
+    db: AsyncConnection, search: UserSearch, limit: int, after: str
+) -> Sequence[UserRecord]:
+    """Return up to ``limit`` of the users wanted whose logins come after ``after``."""
+    query = select(t.users).where(t.users.c.login > after, *search.conditions())
+    query = query.order_by(t.users.c.login)
     return await _records(db, (await db.execute(query.limit(limit))).all())
 
 
@@ -53,9 +79,26 @@ async def change(db: AsyncConnection, record: UserRecord) -> None:
     await db.execute(update(t.users).where(mine).values(**_columns(record)))
 
 
+async def replace_secrets(db: AsyncConnection, user: User, secrets: Secrets) -> bool:
+    """Store other secrets of the same password; not if somebody has changed it meanwhile."""
+    same = (t.users.c.login == user.login) & (t.users.c.password == user.password)
+    values = {"password": secrets.hash, "salt": secrets.salt, "sealed": secrets.sealed}
+    unchanged = same & (t.users.c.salt == user.salt) & (t.users.c.sealed == user.sealed)
+    return (await db.execute(update(t.users).where(unchanged).values(**values))).rowcount > 0
+
+
 async def remove(db: AsyncConnection, login: str) -> None:
     """Remove a user and the user's addresses."""
     await db.execute(delete(t.users).where(t.users.c.login == login))
+
+
+async def end_grants(db: AsyncConnection, login: str) -> list[str]:
+    """Remove what the user's logins have granted; return to which clients."""
+    mine = select(t.users.c.id).where(t.users.c.login == login).scalar_subquery()
+    theirs = t.grants.c.user_id == mine
+    clients = (await db.execute(select(t.grants.c.client).where(theirs))).scalars().all()
+    await db.execute(delete(t.grants).where(theirs))
+    return sorted(clients)
 
 
 async def administrators(db: AsyncConnection) -> set[str]:

@@ -4,26 +4,46 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kernel.problems import tell_problems
 from services.auth.desk import Desk
-from services.auth.edge import aliases, domains, explaining, listeners, networks, users
-from services.auth.edge.credentials import Administrator
+from services.auth.edge import (
+    aliases,
+    api_keys,
+    app_passwords,
+    audit,
+    domains,
+    explaining,
+    listeners,
+    lockouts,
+    networks,
+    users,
+    whoami,
+)
+from services.auth.edge.credentials import AnyCaller
+from services.auth.edge.description import DESCRIPTION, described
+from services.auth.edge.etags import tell_not_modified
 from services.auth.edge.internal import internal_routes
-from services.auth.edge.problems import ProblemError, refuse_nul, tell_problems
-
-DESCRIPTION = """Domains, users, aliases, networks and listeners of a Postroom server.
-
-Show an administrator's login and password as HTTP Basic. Errors are
-`application/problem+json`; `field` names the field at fault."""
+from services.auth.edge.problems import TROUBLES, refuse_nonsense
 
 LONGEST_BODY = 524_288  # octets
 
-_SCHEMES = {
-    "basic": {"type": "http", "scheme": "basic", "description": "An administrator's login."},
-    "service": {"type": "http", "scheme": "bearer", "description": "The service token."},
-}
+ROUTERS = [
+    domains.router,
+    app_passwords.router,  # before users: a user's name may have slashes in it
+    users.router,
+    whoami.router,
+    aliases.router,
+    networks.router,
+    listeners.router,
+    explaining.router,
+    lockouts.router,
+    api_keys.router,
+    audit.router,
+]
 
 
 def application(desk: Desk) -> Router:
@@ -42,7 +62,7 @@ def bounded(app: ASGIApp) -> ASGIApp:
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too long")
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too long")
             return message
 
         await app(scope, receive_some, send)
@@ -51,19 +71,20 @@ def bounded(app: ASGIApp) -> ASGIApp:
 
 
 def rest_api(desk: Desk) -> FastAPI:
-    """Return the REST API. Its description is shown to administrators alone."""
+    """Return the REST API. Its description is shown to whoever has a credential."""
     app = FastAPI(
         title="Postroom: auth",
         summary="Who may do what.",
         description=DESCRIPTION,
         version="1",
         openapi_url=None,
-        dependencies=[Depends(refuse_nul)],
+        dependencies=[Depends(refuse_nonsense)],
     )
     app.state.desk = desk
-    tell_problems(app)
-    for resource in (domains, users, aliases, networks, listeners, explaining):
-        app.include_router(resource.router)
+    tell_problems(app, TROUBLES)
+    tell_not_modified(app)
+    for router in ROUTERS:
+        app.include_router(router)
 
     @app.get("/healthz", tags=["health"])
     async def alive() -> dict[str, bool]:
@@ -71,15 +92,7 @@ def rest_api(desk: Desk) -> FastAPI:
         return {"alive": True}
 
     @app.get("/openapi.json", include_in_schema=False)
-    async def description(_: Administrator) -> dict[str, Any]:
-        return described(app)
+    async def description(_: AnyCaller) -> dict[str, Any]:
+        return described(app, ROUTERS)
 
     return app
-
-
-def described(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI description of ``app``, with the credentials that it takes."""
-    document = app.openapi()
-    document.setdefault("components", {})["securitySchemes"] = _SCHEMES
-    document["security"] = [{name: []} for name in _SCHEMES]
-    return document

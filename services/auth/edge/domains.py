@@ -11,19 +11,33 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kernel.model.address import BadAddressError, parse_domain
 from services.auth.adapters import aliases, domains, users
 from services.auth.core.directory import Domain, Domains, Undelivered, key_of
-from services.auth.edge.credentials import Administrator, AtDesk
-from services.auth.edge.fields import Body, DomainName, Item, MailAddress, Page, Wanted
+from services.auth.desk import Caller
+from services.auth.edge.credentials import AtDesk, may
+from services.auth.edge.etags import Held, Made, Seen
+from services.auth.edge.fields import (
+    Body,
+    Containing,
+    DomainName,
+    Flag,
+    Item,
+    MailAddress,
+    Page,
+    Wanted,
+)
 from services.auth.edge.problems import conflict, invalid, not_found
 from services.auth.ports import TakenError
 
-router = APIRouter(prefix="/v1/domains", tags=["domains"])
+KIND = "domains"
+
+router = APIRouter(prefix="/v1/domains", tags=[KIND])
+Allowed = Annotated[Caller, may(KIND)]
 Name = Annotated[str, Path(description="The domain's name.")]
 
 
 class DomainChanges(Body):
     """What can be changed about a domain."""
 
-    own_users: bool = Field(
+    own_users: Flag = Field(
         default=False,
         description="Whether it has users and aliases of its own. Else every name that exists in "
         "one such domain exists in all of them.",
@@ -55,68 +69,73 @@ class DomainItem(Item):
 
 
 @router.get("")
-async def list_domains(_: Administrator, desk: AtDesk, wanted: Wanted) -> Page[DomainItem]:
+async def list_domains(
+    _: Allowed, desk: AtDesk, wanted: Wanted, q: Containing = ""
+) -> Page[DomainItem]:
     """List the domains by name."""
     async with desk.database.reading() as db:
-        found = await domains.page(db, wanted.limit + 1, wanted.after)
+        found = await domains.page(db, wanted.limit + 1, wanted.after, q)
     return wanted.page([_item(domain) for domain in found], lambda item: item.name)
 
 
 @router.post("", status_code=HTTPStatus.CREATED)
-async def add_domain(who: Administrator, desk: AtDesk, new: NewDomain) -> DomainItem:
+async def add_domain(who: Allowed, desk: AtDesk, tags: Made, new: NewDomain) -> DomainItem:
     """Take mail for one more domain."""
     domain = Domain(**dict(new))
     if domain.name.startswith("["):
         raise invalid("name", "an address literal is no domain")
-    async with desk.database.writing() as db:
-        known = await domains.every(db)
+    async with desk.changing(who) as change:
+        known = await domains.every(change.db)
         if domain.name in known:
             raise conflict(f"{domain.name} is a domain of ours already", "name")
-        await domains.add(db, domain)
-        await _check_mailbox(db, domain, {**known, domain.name: domain})
-    await desk.changed(who, "added", "domains", domain.name)
-    return _item(domain)
+        await domains.add(change.db, domain)
+        await _check_mailbox(change.db, domain, {**known, domain.name: domain})
+        change.note("added", KIND, domain.name, after=_item(domain).shown())
+    return tags.show_new(_item(domain), KIND, domain.name)
 
 
 @router.get("/{name}")
-async def show_domain(_: Administrator, desk: AtDesk, name: Name) -> DomainItem:
+async def show_domain(_: Allowed, desk: AtDesk, tags: Seen, name: Name) -> DomainItem:
     """Show one domain."""
     async with desk.database.reading() as db:
-        return _item(_known(await domains.every(db), name))
+        return tags.show(_item(_known(await domains.every(db), name)))
 
 
 @router.patch("/{name}")
 async def change_domain(
-    who: Administrator, desk: AtDesk, name: Name, changes: DomainChanges
+    who: Allowed, desk: AtDesk, tags: Held, name: Name, changes: DomainChanges
 ) -> DomainItem:
     """Change some settings of a domain."""
-    given = {field: getattr(changes, field) for field in changes.model_fields_set}
     try:
-        async with desk.database.writing() as db:
-            known = await domains.every(db)
-            domain = replace(_known(known, name), **given)
-            if domain.primary and domain.own_users:
+        async with desk.changing(who) as change:
+            known = await domains.every(change.db)
+            before = _known(known, name)
+            tags.expect(_item(before))
+            after = replace(before, **changes.given())
+            if after.primary and after.own_users:
                 raise invalid("own_users", "the primary domain shares its users with its equals")
-            await domains.change(db, domain)
-            await _check_mailbox(db, domain, {**known, domain.name: domain})
+            await domains.change(change.db, after)
+            await _check_mailbox(change.db, after, {**known, after.name: after})
+            was, item = _item(before), _item(after)
+            change.note("changed", KIND, after.name, before=was.shown(), after=item.shown())
     except TakenError:
         raise conflict("a name exists on both sides", "own_users") from None
-    await desk.changed(who, "changed", "domains", domain.name, fields=sorted(given))
-    return _item(domain)
+    return tags.show(item)
 
 
 @router.delete("/{name}", status_code=HTTPStatus.NO_CONTENT)
-async def remove_domain(who: Administrator, desk: AtDesk, name: Name) -> None:
+async def remove_domain(who: Allowed, desk: AtDesk, tags: Held, name: Name) -> None:
     """Take no more mail for a domain. The primary one stays, and so does one with addresses."""
     try:
-        async with desk.database.writing() as db:
-            domain = _known(await domains.every(db), name)
+        async with desk.changing(who) as change:
+            domain = _known(await domains.every(change.db), name)
+            tags.expect(_item(domain))
             if domain.primary:
                 raise conflict(f"{domain.name} is the primary domain")
-            await domains.remove(db, domain.name)
+            await domains.remove(change.db, domain.name)
+            change.note("removed", KIND, domain.name, before=_item(domain).shown())
     except TakenError:
         raise conflict(f"{name} still has users or aliases") from None
-    await desk.changed(who, "removed", "domains", domain.name)
 
 
 def _known(known: Domains, name: str) -> Domain:

@@ -1,10 +1,21 @@
 """Fields that several resources share: addresses, patterns, and pages of a list."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Generic, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StrictBool,
+)
 from pydantic import WithJsonSchema as Schema
 
 from kernel.model.address import Address, BadAddressError, parse_domain
@@ -34,17 +45,51 @@ DomainName = Annotated[str, AfterValidator(parse_domain)]
 Pattern = Annotated[str, AfterValidator(parse_pattern)]
 """``ann@example.org``, ``*@example.org``, ``example.org`` or ``*.example.org``."""
 
+Flag = StrictBool
+
+
+def _number(value: object) -> object:
+    """Refuse what JSON has other words for: ``"5"`` and ``true``."""
+    if isinstance(value, bool | str):
+        raise ValueError("a whole number is wanted")  # noqa: TRY004 - pydantic turns ValueError into an answer
+    return value
+
+
+Number = Annotated[int, BeforeValidator(_number)]
+
+
+def _moment(value: object) -> object:
+    """Refuse all but texts with a time in them (RFC 3339): no counts of seconds, no bare days."""
+    if isinstance(value, datetime | str) and len(str(value)) > len("2026-01-01T"):
+        return value
+    raise ValueError("write a moment such as 2026-01-31T12:00:00Z")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+
+_NAMED = r"^[^/\x00-\x1f\x7f]*[^./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*$"  # not dots alone
+Named = Annotated[str, Field(max_length=64, pattern=_NAMED)]
+"""A name that people give to a thing, and that stands in a path."""
+
 
 class Item(BaseModel):
     """What is shown of a thing."""
 
     model_config = ConfigDict(frozen=True)
 
+    def shown(self) -> dict[str, Any]:
+        """Return it as JSON would have it."""
+        return self.model_dump(mode="json")
+
 
 class Body(BaseModel):
     """What is sent to us; a field that we do not know is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields that were sent."""
+        return {field: getattr(self, field) for field in self.model_fields_set}
 
 
 class Page(BaseModel, Generic[T]):
@@ -77,6 +122,11 @@ def _window(
 
 
 Wanted = Annotated[Window, Depends(_window)]
+
+Containing = Annotated[
+    str, Query(max_length=255, description="Only those with this text in them, in any case.")
+]
+InDomain = Annotated[str, Query(max_length=255, description="Only those of this domain.")]
 
 
 def address_in_path(text: str, what: str) -> Address:

@@ -5,20 +5,28 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 from pydantic import AfterValidator, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.model.questions import PlaintextAuth, TlsMode
 from services.auth.adapters import policies
 from services.auth.core.lan import parse_network
 from services.auth.core.listener import ANY, LAN, MECHANISMS, ListenerSettings, RequireAuth
 from services.auth.core.patterns import is_everybody
-from services.auth.edge.credentials import Administrator, AtDesk
-from services.auth.edge.fields import Body, Item, Page, Pattern, Wanted
+from services.auth.desk import Caller
+from services.auth.edge.credentials import AtDesk, may
+from services.auth.edge.etags import Held, Seen
+from services.auth.edge.fields import Body, Containing, Flag, Item, Number, Page, Pattern, Wanted
 from services.auth.edge.problems import invalid, not_found
 
-router = APIRouter(prefix="/v1/listeners", tags=["listeners"])
+KIND = "listeners"
+
+router = APIRouter(prefix="/v1/listeners", tags=[KIND])
+Allowed = Annotated[Caller, may(KIND)]
 Name = Annotated[str, Path(description="Such as `mx`, `submission` or `submissions`.")]
 
 _MEBIBYTE = 1024 * 1024
+_LARGEST = 1024 * _MEBIBYTE
+_MOST = 1_000_000
 
 
 def _access(text: str) -> str:
@@ -65,19 +73,19 @@ class ListenerFields(Body):
         default=RequireAuth.NEVER,
         description="Who has to log in: nobody, who relays (even from the LAN), or everybody.",
     )
-    own_addresses_only: bool = Field(
+    own_addresses_only: Flag = Field(
         default=True,
         description="Who has logged in may only use own addresses (and `send_as`) as sender.",
     )
-    collection_grants: bool = Field(
+    collection_grants: Flag = Field(
         default=False,
         description="Whether POP/IMAP-before-SMTP counts here. Nothing in Postroom gives such "
         "grants yet.",
     )
-    relay_outside_lan: bool = Field(
+    relay_outside_lan: Flag = Field(
         default=False, description="An open relay: strangers may send to strangers."
     )
-    relay_nonlocal_senders: bool = Field(
+    relay_nonlocal_senders: Flag = Field(
         default=True, description="Off: a relayed message must come from a local-domain sender."
     )
     always_relay_senders: tuple[ForSome, ...] = Field(
@@ -86,24 +94,26 @@ class ListenerFields(Body):
     always_relay_recipients: tuple[ForSome, ...] = Field(
         default=(), description="Relay to these recipients: domains that we are a backup MX for."
     )
-    reject_local_sender_spoof: bool = Field(
+    reject_local_sender_spoof: Flag = Field(
         default=True, description="Refuse strangers who use a sender in a domain of ours."
     )
-    reject_local_helo_spoof: bool = Field(
+    reject_local_helo_spoof: Flag = Field(
         default=True, description="Refuse strangers who use one of our names in HELO."
     )
-    max_message_size: int = Field(default=50 * _MEBIBYTE, ge=65_536, description="In octets.")
-    max_recipients: int = Field(
-        default=100, ge=100, description="RFC 5321 §4.5.3.1.8: 100 at least."
+    max_message_size: Number = Field(
+        default=50 * _MEBIBYTE, ge=65_536, le=_LARGEST, description="In octets."
     )
-    max_connections: int = Field(default=1000, ge=1)
-    max_connections_per_ip: int = Field(default=100, ge=1)
+    max_recipients: Number = Field(
+        default=100, ge=100, le=_MOST, description="RFC 5321 §4.5.3.1.8: 100 at least."
+    )
+    max_connections: Number = Field(default=1000, ge=1, le=_MOST)
+    max_connections_per_ip: Number = Field(default=100, ge=1, le=_MOST)
 
 
 class ListenerChanges(ListenerFields):
     """Changes to a listener."""
 
-    i_understand_this_is_an_open_relay: bool = Field(
+    i_understand_this_is_an_open_relay: Flag = Field(
         default=False, description="Must be true to turn `relay_outside_lan` on."
     )
 
@@ -115,37 +125,44 @@ class ListenerItem(ListenerFields, Item):
 
 
 @router.get("")
-async def list_listeners(_: Administrator, desk: AtDesk, wanted: Wanted) -> Page[ListenerItem]:
-    """List the listeners by name."""
+async def list_listeners(
+    _: Allowed, desk: AtDesk, wanted: Wanted, q: Containing = ""
+) -> Page[ListenerItem]:
+    """List the listeners."""
     async with desk.database.reading() as db:
-        found = await policies.listeners(db, wanted.limit + 1, wanted.after)
+        found = await policies.listeners(db, wanted.limit + 1, wanted.after, q)
     return wanted.page([_item(*listener) for listener in found], lambda item: item.name)
 
 
 @router.get("/{name}")
-async def show_listener(_: Administrator, desk: AtDesk, name: Name) -> ListenerItem:
+async def show_listener(_: Allowed, desk: AtDesk, tags: Seen, name: Name) -> ListenerItem:
     """Show one listener."""
     async with desk.database.reading() as db:
-        settings = await policies.listener(db, name)
-    if settings is None:
-        raise not_found("listener", name)
-    return _item(name, settings)
+        return tags.show(_item(name, await _known(db, name)))
 
 
 @router.patch("/{name}")
 async def change_listener(
-    who: Administrator, desk: AtDesk, name: Name, changes: ListenerChanges
+    who: Allowed, desk: AtDesk, tags: Held, name: Name, changes: ListenerChanges
 ) -> ListenerItem:
     """Change some settings of a listener."""
     given = _given(changes)
-    async with desk.database.writing() as db:
-        before = await policies.listener(db, name)
-        if before is None:
-            raise not_found("listener", name)
-        settings = replace(before, **given)
-        await policies.change_listener(db, name, settings)
-    await desk.changed(who, "changed", "listeners", name, **given)
-    return _item(name, settings)
+    async with desk.changing(who) as change:
+        settings = await _known(change.db, name)
+        before = _item(name, settings)
+        tags.expect(before)
+        settings = replace(settings, **given)
+        await policies.change_listener(change.db, name, settings)
+        item = _item(name, settings)
+        change.note("changed", KIND, name, before=before.shown(), after=item.shown())
+    return tags.show(item)
+
+
+async def _known(db: AsyncConnection, name: str) -> ListenerSettings:
+    settings = await policies.listener(db, name)
+    if settings is None:
+        raise not_found("listener", name)
+    return settings
 
 
 def _given(changes: ListenerChanges) -> dict[str, Any]:
@@ -155,8 +172,9 @@ def _given(changes: ListenerChanges) -> dict[str, Any]:
             "this makes an open relay, which spammers find within hours; if that is what you "
             "want, send i_understand_this_is_an_open_relay with it",
         )
-    named = changes.model_fields_set - {"i_understand_this_is_an_open_relay"}
-    return {field: getattr(changes, field) for field in named}
+    given = changes.given()
+    given.pop("i_understand_this_is_an_open_relay", None)
+    return given
 
 
 def _item(name: str, settings: ListenerSettings) -> ListenerItem:

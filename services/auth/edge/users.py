@@ -1,177 +1,214 @@
 """``/v1/users``: who has a mailbox, and what they may do."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
-from pydantic import Field, SecretStr
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kernel.model.address import Address, BadAddressError
-from services.auth.adapters import domains, users
-from services.auth.adapters.users import UserRecord
-from services.auth.core.directory import Key, User, key_of
-from services.auth.desk import Desk
-from services.auth.edge.credentials import Administrator, AnyCaller, AtDesk
-from services.auth.edge.fields import Body, Item, MailAddress, Page, Pattern, Wanted
-from services.auth.edge.problems import conflict, invalid, not_found
+from services.auth.adapters import app_passwords, domains, users
+from services.auth.adapters.users import UserRecord, UserSearch
+from services.auth.core.directory import User
+from services.auth.core.naming import LOGIN, LONGEST_LOGIN, why_no_login, why_no_mailbox
+from services.auth.desk import Caller
+from services.auth.edge.accounts import (
+    KIND,
+    FullName,
+    Password,
+    PasswordHash,
+    Quota,
+    UserItem,
+    item_of,
+    known_user,
+    secrets_for,
+    store,
+    with_secrets,
+)
+from services.auth.edge.credentials import AtDesk, may
+from services.auth.edge.etags import Held, Made, Seen
+from services.auth.edge.fields import (
+    Body,
+    Containing,
+    Flag,
+    InDomain,
+    MailAddress,
+    Page,
+    Pattern,
+    Wanted,
+)
+from services.auth.edge.problems import ProblemError, conflict, invalid
 from services.auth.ports import TakenError
 
-router = APIRouter(tags=["users"])
+router = APIRouter(prefix="/v1/users", tags=[KIND])
+Allowed = Annotated[Caller, may(KIND)]
 Name = Annotated[str, Path(description="A login name, or the user's address.")]
-Password = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
-FullName = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
 SendAs = Annotated[
     tuple[Pattern, ...],
     Field(description="Patterns of further sender addresses that the user may use."),
 ]
-MayRelay = Annotated[bool, Field(description="Whether the user may send to other domains.")]
+MayRelay = Annotated[Flag, Field(description="Whether the user may send to other domains.")]
+Disabled = Annotated[
+    Flag, Field(description="A disabled user cannot log in; mail still reaches the mailbox.")
+]
+Only = Annotated[bool | None, Query(description="Only those who are, or only those who are not.")]
+UNGIVEN: Any = Field(default_factory=str)
+"""The default of a field that cannot be null, and stays as it is unless it is sent."""
+_SECRETS: Any = [{"required": ["password"]}, {"required": ["password_hash"]}]
+_COLUMNS = {field.name for field in fields(User)} - {"login", "address", "password"}
 
 
 class NewUser(Body):
-    """A user to add."""
+    """A user to add, with a password or the hash of one."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": _SECRETS})
 
     address: MailAddress = Field(description="The user's address, in a domain of ours.")
-    password: Password
-    login: str = Field(
+    password: Password = UNGIVEN
+    password_hash: PasswordHash = UNGIVEN
+    login: Annotated[str, Field(max_length=LONGEST_LOGIN, pattern=LOGIN)] = Field(
         default="",
-        max_length=254,
-        pattern=r"^[^\s:\x00-\x1f\x7f]*$",
         description="The login name; the whole address unless given.",
     )
     full_name: FullName = ""
     may_relay: MayRelay = True
-    administrator: bool = False
+    administrator: Flag = False
     send_as: SendAs = ()
+    disabled: Disabled = False
+    quota: Quota = None
 
 
 class UserChanges(Body):
     """What can be changed about a user."""
 
-    password: Password | None = None
+    model_config = ConfigDict(
+        json_schema_extra={"not": {"required": ["password", "password_hash"]}}
+    )
+
+    password: Password = UNGIVEN
+    password_hash: PasswordHash = UNGIVEN
     full_name: FullName = ""
     may_relay: MayRelay = True
-    administrator: bool = False
+    administrator: Flag = False
     send_as: SendAs = ()
-    disabled: bool = Field(
-        default=False,
-        description="A disabled user cannot log in; mail still reaches the mailbox.",
-    )
+    disabled: Disabled = False
+    quota: Quota = None
 
 
-class UserItem(Item):
-    """A user. Passwords are never shown."""
-
-    login: str
-    address: MailAddress = Field(description="Also the name of the mailbox.")
-    addresses: list[MailAddress]
-    full_name: str
-    may_relay: bool
-    administrator: bool
-    send_as: list[str]
-    disabled: bool
+def _search(
+    q: Containing = "",
+    domain: InDomain = "",
+    administrator: Only = None,
+    disabled: Only = None,
+    may_relay: Only = None,
+) -> UserSearch:
+    return UserSearch(q, domain, administrator, disabled, may_relay)
 
 
-@router.get("/v1/users")
-async def list_users(_: Administrator, desk: AtDesk, wanted: Wanted) -> Page[UserItem]:
+@router.get("")
+async def list_users(
+    _: Allowed, desk: AtDesk, wanted: Wanted, search: Annotated[UserSearch, Depends(_search)]
+) -> Page[UserItem]:
     """List the users by login name."""
     async with desk.database.reading() as db:
-        found = await users.page(db, wanted.limit + 1, wanted.after)
-    return wanted.page([_item(record) for record in found], lambda item: item.login)
+        found = await users.page(db, search, wanted.limit + 1, wanted.after)
+    return wanted.page([item_of(record) for record in found], lambda item: item.login)
 
 
-@router.post("/v1/users", status_code=HTTPStatus.CREATED)
-async def add_user(who: Administrator, desk: AtDesk, new: NewUser) -> UserItem:
+@router.post("", status_code=HTTPStatus.CREATED)
+async def add_user(who: Allowed, desk: AtDesk, tags: Made, new: NewUser) -> UserItem:
     """Give somebody a mailbox and a login."""
-    record = await _record_of(desk, new)
+    user = _new_user(new)
+    _guard(who, user)
+    secrets = await secrets_for(desk, user, new.given())
+    if secrets is None:
+        raise invalid("password", "a user needs a password")
+    record = UserRecord(user.with_secrets(secrets), new.full_name, (new.address,))
+    item = item_of(record)
     try:
-        async with desk.database.writing() as db:
-            known = await domains.every(db)
-            if key_of(new.address, known) is None:
+        async with desk.changing(who) as change:
+            known = await domains.every(change.db)
+            if new.address.domain not in known:
                 raise invalid("address", f"{new.address.domain} is no domain of ours")
-            if await users.find(db, record.user.login, None):
-                raise conflict(
-                    f"{record.user.login} exists already", "login" if new.login else "address"
-                )
-            await users.add(db, record, known)
+            if await users.find(change.db, user.login, None):
+                raise conflict(f"{user.login} exists already", "login" if new.login else "address")
+            await users.add(change.db, record, known)
+            change.note("added", KIND, user.login, after=item.shown())
     except TakenError:
         raise conflict(f"{new.address} exists already", "address") from None
-    await desk.changed(who, "added", "users", record.user.login)
-    return _item(record)
+    return tags.show_new(item, KIND, user.login)
 
 
-@router.get("/v1/users/{name:path}")
-async def show_user(_: Administrator, desk: AtDesk, name: Name) -> UserItem:
+@router.get("/{name:path}")
+async def show_user(_: Allowed, desk: AtDesk, tags: Seen, name: Name) -> UserItem:
     """Show one user."""
     async with desk.database.reading() as db:
-        return _item(await _known(db, name))
+        return tags.show(item_of(await known_user(db, name)))
 
 
-@router.patch("/v1/users/{name:path}")
+@router.patch("/{name:path}")
 async def change_user(
-    who: Administrator, desk: AtDesk, name: Name, changes: UserChanges
+    who: Allowed, desk: AtDesk, tags: Held, name: Name, changes: UserChanges
 ) -> UserItem:
-    """Change some of a user's settings."""
-    given = {field: getattr(changes, field) for field in changes.model_fields_set}
-    given = await _hashed(desk, given)
-    async with desk.database.writing() as db:
-        before = await _known(db, name)
-        record = _changed(before, given)
-        if not (record.user.administrator and not record.user.disabled):
-            await _keep_an_administrator(db, record.user.login)
-        await users.change(db, record)
-    await desk.changed(who, "changed", "users", record.user.login, fields=sorted(given))
-    return _item(record)
+    """Change some of a user's settings. Disabling a user ends what logins have granted."""
+    given = changes.given()
+    async with desk.database.reading() as db:
+        seen = await known_user(db, name)
+    secrets = await secrets_for(desk, seen.user, given)
+    async with desk.changing(who) as change:
+        before = await known_user(change.db, name)
+        tags.expect(item_of(before))
+        after = _changed(before, given)
+        _guard(who, before.user, after.user)
+        after = replace(after, user=with_secrets(after.user, secrets))
+        if not (after.user.administrator and not after.user.disabled):
+            await _keep_an_administrator(change.db, after.user.login)
+        return tags.show(await store(change, before, after, secrets))
 
 
-@router.delete("/v1/users/{name:path}", status_code=HTTPStatus.NO_CONTENT)
-async def remove_user(who: Administrator, desk: AtDesk, name: Name) -> None:
-    """Remove a user and the user's addresses. What is in the mailbox stays where it is."""
-    async with desk.database.writing() as db:
-        user = (await _known(db, name)).user
-        await _keep_an_administrator(db, user.login)
-        for domain in (await domains.every(db)).values():
+@router.delete("/{name:path}", status_code=HTTPStatus.NO_CONTENT)
+async def remove_user(who: Allowed, desk: AtDesk, tags: Held, name: Name) -> None:
+    """Remove a user with addresses, app passwords and grants. The mailbox stays where it is."""
+    async with desk.changing(who) as change:
+        record = await known_user(change.db, name)
+        user, item = record.user, item_of(record)
+        tags.expect(item)
+        _guard(who, user)
+        await _keep_an_administrator(change.db, user.login)
+        for domain in (await domains.every(change.db)).values():
             if domain.undelivered_mailbox == user.address:
                 raise conflict(f"undelivered mail of {domain.name} goes to {user.address}")
-        await users.remove(db, user.login)
-    await desk.changed(who, "removed", "users", user.login)
+        with_it = {
+            "app_passwords": [one.name for one in await app_passwords.every(change.db, user.login)],
+            "grants": await users.end_grants(change.db, user.login),
+        }
+        await users.remove(change.db, user.login)
+        change.note("removed", KIND, user.login, before=item.shown() | with_it)
 
 
-@router.get("/v1/whoami")
-async def whoami(who: AnyCaller, desk: AtDesk) -> UserItem:
-    """Show the user whose credential this is."""
-    if not who.login:
-        raise not_found("user", "behind the service credential")
-    async with desk.database.reading() as db:
-        return _item(await _known(db, who.login))
-
-
-async def _record_of(desk: Desk, new: NewUser) -> UserRecord:
+def _new_user(new: NewUser) -> User:
     login = (new.login or str(new.address)).casefold()
+    if reason := why_no_mailbox(new.address):
+        raise invalid("address", reason)
+    if reason := why_no_login(login):
+        raise invalid("login", reason)
     if "@" in login and login != str(new.address).casefold():
         raise invalid("login", "a login that looks like an address must be the user's own")
-    user = User(
+    return User(
         login,
         new.address,
-        password=await desk.passwords.hash(new.password.get_secret_value()),
         may_relay=new.may_relay,
         administrator=new.administrator,
+        disabled=new.disabled,
         send_as=new.send_as,
+        quota=new.quota,
     )
-    return UserRecord(user, new.full_name, (new.address,))
 
 
-async def _hashed(desk: Desk, given: dict[str, Any]) -> dict[str, Any]:
-    if "password" not in given:
-        return given
-    if given["password"] is None:
-        raise invalid("password", "a user needs a password")
-    return {**given, "password": await desk.passwords.hash(given["password"].get_secret_value())}
-
-
-def _changed(record: UserRecord, given: dict[str, Any]) -> UserRecord:
-    about_user = {field: value for field, value in given.items() if field != "full_name"}
+def _changed(record: UserRecord, given: Mapping[str, Any]) -> UserRecord:
+    about_user = {field: value for field, value in given.items() if field in _COLUMNS}
     return replace(
         record,
         user=replace(record.user, **about_user),
@@ -179,34 +216,13 @@ def _changed(record: UserRecord, given: dict[str, Any]) -> UserRecord:
     )
 
 
-async def _known(db: AsyncConnection, name: str) -> UserRecord:
-    record = await users.find(db, name, await _key_of(db, name))
-    if record is None:
-        raise not_found("user", name)
-    return record
-
-
-async def _key_of(db: AsyncConnection, name: str) -> Key | None:
-    try:
-        return key_of(Address.parse(name), await domains.every(db))
-    except BadAddressError:
-        return None
+def _guard(who: Caller, *concerned: User) -> None:
+    """Keep administrators out of reach of keys that may less than they."""
+    if not who.administrator and any(user.administrator for user in concerned):
+        detail = "only administrators, and keys of the scope *, may change administrators"
+        raise ProblemError(HTTPStatus.FORBIDDEN, detail, "administrator")
 
 
 async def _keep_an_administrator(db: AsyncConnection, login: str) -> None:
     if await users.administrators(db) == {login}:
         raise conflict(f"{login} is the last administrator")
-
-
-def _item(record: UserRecord) -> UserItem:
-    user = record.user
-    return UserItem(
-        login=user.login,
-        address=user.address,
-        addresses=list(record.addresses),
-        full_name=record.full_name,
-        may_relay=user.may_relay,
-        administrator=user.administrator,
-        send_as=list(user.send_as),
-        disabled=user.disabled,
-    )
