@@ -27,6 +27,7 @@ COMMANDS = {
     "migrate": ("postroom.commands.migrate:migrate", "Bring the database's tables up to date."),
     "user": ("postroom.commands.users:app", "Users: who has a mailbox and may log in."),
     "apppassword": ("postroom.commands.apppasswords:app", "Passwords for one program each."),
+    "import": ("postroom.commands.import_:import_", "Take users over from another server."),
     "domain": ("postroom.commands.domains:app", "Domains whose mail is ours."),
     "alias": ("postroom.commands.aliases:app", "Addresses that stand for others."),
     "network": ("postroom.commands.networks:app", "Networks of the LAN, whose machines may relay."),

@@ -16,6 +16,8 @@ from kernel.model.reply import printable
 AsJson = Annotated[
     bool, Parameter(name="--json", negative="", show_default=False, help="Print JSON.")
 ]
+Words = Annotated[tuple[str, ...], Parameter(negative_iterable="", show_default=False)]
+"""The words of an option that may be given more than once."""
 Shown = dict[str, Any]
 
 

@@ -1,16 +1,11 @@
 """Values as people write them: `2026-01-05T12:00`, `2h`, `500MiB`."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
 
-from cyclopts import Parameter
 from pydantic import ByteSize, TypeAdapter
 
 When = datetime | timedelta
 """A point of time, or how far it is from now."""
-
-Words = Annotated[tuple[str, ...], Parameter(negative_iterable="", show_default=False)]
-"""The words of an option that may be given more than once."""
 
 NONE = "none"
 

@@ -4,8 +4,7 @@ from cyclopts import App
 
 from postroom.client import Item
 from postroom.resource import Resource
-from postroom.show import AsJson
-from postroom.values import Words
+from postroom.show import AsJson, Words
 
 app = App(name="alias")
 

@@ -5,8 +5,8 @@ from cyclopts import App
 from kernel.clock import system_clock
 from postroom.client import Item
 from postroom.resource import Resource
-from postroom.show import AsJson, moment
-from postroom.values import When, Words, after
+from postroom.show import AsJson, Words, moment
+from postroom.values import When, after
 
 app = App(name="apikey")
 

@@ -8,8 +8,8 @@ from cyclopts import App
 from postroom.client import Item, auth, given
 from postroom.resource import Resource
 from postroom.settings import CommandSettings, secrets_folder
-from postroom.show import AsJson
-from postroom.values import Words, octets
+from postroom.show import AsJson, Words
+from postroom.values import octets
 
 app = App(name="user")
 
