@@ -32,7 +32,7 @@ LAN_CLIENT, STRANGER = "127.0.0.1", "127.0.0.2"
 
 _OUTER = dict(os.environ)  # noqa: TID251 - what the processes inherit
 
-SERVICES = ("auth", "ledger", "router", "delivery", "ingress")
+SERVICES = ("auth", "ledger", "router", "delivery", "ingress", "collect")
 READY_WITHIN = 60
 
 
@@ -249,7 +249,7 @@ def make_stack(
     ``urls`` gives a brokered stack its ``bus`` and ``database``; ``settings`` are further
     ``POSTROOM_*`` variables.
     """
-    names = ("mx", "submission", "submissions", "auth", "ledger")
+    names = ("mx", "submission", "submissions", "pop3", "pop3s", "auth", "ledger")
     ports = {name: free_port() for name in names}
     env = _environment(folder, ports) | {f"POSTROOM_{k.upper()}": v for k, v in settings.items()}
     if kind == "embedded":
@@ -289,6 +289,8 @@ def _environment(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "POSTROOM_INGRESS_LISTEN_MX": f"127.0.0.1:{ports['mx']}",
         "POSTROOM_INGRESS_LISTEN_SUBMISSION": f"127.0.0.1:{ports['submission']}",
         "POSTROOM_INGRESS_LISTEN_SUBMISSIONS": f"127.0.0.1:{ports['submissions']}",
+        "POSTROOM_COLLECT_LISTEN_POP3": f"127.0.0.1:{ports['pop3']}",
+        "POSTROOM_COLLECT_LISTEN_POP3S": f"127.0.0.1:{ports['pop3s']}",
         "POSTROOM_LEDGER_TICK": "0.2",
         "POSTROOM_LOG_FORMAT": "json",
     }
