@@ -16,6 +16,7 @@ from services.auth.adapters.passwords import Passwords
 from services.auth.adapters.users import UserRecord
 from services.auth.core.directory import POSTMASTER, Domain, User
 from services.auth.core.listener import DEFAULTS
+from services.auth.core.secrets import Secrets
 from services.auth.ports import TakenError
 
 ADMIN = "admin"
@@ -40,7 +41,7 @@ async def furnish(
             return
     given = password.get_secret_value() if password else ""
     chosen = given or secrets.token_urlsafe(12)
-    stored = await passwords.hash(chosen)
+    stored = await passwords.made_for(ADMIN, chosen)
     try:
         async with database.writing() as db:
             await _furnish(db, parse_domain(domain), lan, stored)
@@ -52,10 +53,10 @@ async def furnish(
         sys.stdout.flush()
 
 
-async def _furnish(db: AsyncConnection, domain: str, lan: Sequence[str], stored: str) -> None:
+async def _furnish(db: AsyncConnection, domain: str, lan: Sequence[str], stored: Secrets) -> None:
     primary = Domain(domain, primary=True)
     known = {domain: primary}
-    admin = User(ADMIN, Address(ADMIN, domain), stored, administrator=True)
+    admin = User(ADMIN, Address(ADMIN, domain), administrator=True).with_secrets(stored)
     await domains.add(db, primary)
     await users.add(db, UserRecord(admin, "Administrator"), known)
     for role in ROLES:

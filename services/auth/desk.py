@@ -129,4 +129,5 @@ class Desk:
     def heed(self, notice: DirectoryChanged) -> None:
         """Forget what is remembered of what has changed."""
         self.directory.drop(notice)
+        self.logins.heed(notice)
         self.keys.drop(notice)

@@ -1,31 +1,22 @@
-"""Logins: finds the user, checks the password, counts what failed, and gives the verdict."""
+"""Logins: finds the user, judges what is shown, counts what failed, and gives the verdict."""
 
-from collections.abc import Hashable
-from datetime import datetime
+from collections.abc import Collection
 
 import structlog
 from prometheus_client import Counter
 
-from kernel.clock import Clock
 from kernel.model.address import Address, BadAddressError
+from kernel.model.events import DirectoryChanged
 from kernel.model.questions import LoginAnswer, LoginQuestion, LoginVerdict
 from kernel.model.reply import printable
 from services.auth.adapters.passwords import Passwords
-from services.auth.core.directory import User, key_of
-from services.auth.core.lan import neighbourhood
-from services.auth.core.login import (
-    WITH_A_USER,
-    WITH_AN_ADDRESS,
-    Failures,
-    Patience,
-    is_locked,
-    judge,
-    one_more,
-)
+from services.auth.core.directory import Domains, User, key_of
+from services.auth.core.login import Suspect, judge
 from services.auth.directory import Directory
+from services.auth.lockouts import Lockouts, suspects_of
+from services.auth.proofs import NOTHING, SHOW_PASSWORD, Proof, Proofs, name_in
+from services.auth.upkeep import Upkeep
 
-MOST_COUNTED = 10_000
-LONGEST_PASSWORD = 1024
 LONGEST_LOGIN = 512  # characters, as in the table
 _log = structlog.get_logger("auth")
 
@@ -33,38 +24,22 @@ LOGINS = Counter("postroom_auth_logins_total", "Logins, by verdict.", ["verdict"
 _COUNTED = {verdict: LOGINS.labels(verdict) for verdict in LoginVerdict}
 
 
-class FailureBook:
-    """Remembers failures by name or address, the latest of them; each process has its own."""
-
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
-        self._failures: dict[Hashable, Failures] = {}
-
-    def is_locked(self, who: Hashable, now: datetime) -> bool:
-        """Whether ``who`` has to wait before another try."""
-        return is_locked(self._failures.get(who), self._patience, now)
-
-    def add(self, who: Hashable, now: datetime) -> None:
-        """Count a failure of ``who``."""
-        failures = one_more(self._failures.pop(who, None), self._patience, now)
-        if len(self._failures) >= MOST_COUNTED:
-            del self._failures[next(iter(self._failures))]
-        self._failures[who] = failures
-
-    def clear(self, who: Hashable) -> None:
-        """Forget what ``who`` got wrong."""
-        self._failures.pop(who, None)
-
-
 class Logins:
     """Judges who asks to be let in."""
 
-    def __init__(self, directory: Directory, passwords: Passwords, clock: Clock) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        passwords: Passwords,
+        lockouts: Lockouts,
+        upkeep: Upkeep,
+        *,
+        key: bytes,
+    ) -> None:
         self._directory = directory
-        self._passwords = passwords
-        self._clock = clock
-        self._names = FailureBook(WITH_A_USER)
-        self._clients = FailureBook(WITH_AN_ADDRESS)
+        self._lockouts = lockouts
+        self._upkeep = upkeep
+        self._proofs = Proofs(passwords, key)
 
     async def attempt(self, question: LoginQuestion) -> LoginAnswer:
         """Return the verdict. Raises `DirectoryUnavailableError` or `PasswordsBusyError`.
@@ -73,67 +48,102 @@ class Logins:
         lockout is looked at again after the password: many tries at once get no
         more answers than as many in turn.
         """
-        user = await self.find(question.login)
-        name = user.login if user else question.login[:LONGEST_LOGIN].casefold()
-        client = neighbourhood(question.client)
+        name = name_in(question)
+        user, known_as = await self._known(name or "")
+        suspects = suspects_of(known_as, question.client)
 
-        locked = self._locked(name, client)
-        correct = not locked and await self._verify(user, question.password)
-        verdict = judge(user, correct=correct, locked=locked or self._locked(name, client))
+        if await self._lockouts.forbid(suspects):
+            return _answer(question, LoginVerdict.LOCKED)
+        proof = await self._proofs.judge(question, known_as, user) if name else NOTHING
+        if proof.continues:
+            return _answer(question, LoginVerdict.CONTINUE, message=proof.message)
+        verdict = await self._verdict(user, proof, suspects)
 
-        self._count(verdict, name, client)
-        _note(verdict, question)
-        if verdict is not LoginVerdict.GRANTED or user is None:
-            return LoginAnswer(verdict)
-        return LoginAnswer(verdict, user.login, user.administrator)
-
-    async def is_locked_out(self, client: str) -> bool:
-        """Whether so much came from this client's neighbourhood that it has to wait."""
-        return self._clients.is_locked(neighbourhood(client), self._clock())
-
-    async def note_failure(self, client: str) -> None:
-        """Count a credential without a login name that was wrong: an API key."""
-        self._clients.add(neighbourhood(client), self._clock())
+        if user is None or verdict is not LoginVerdict.GRANTED:
+            return _answer(question, verdict)
+        await self._lockouts.forgive(suspects[0])
+        if proof.app is not None:
+            self._upkeep.note_use(proof.app)
+        elif question.mechanism in SHOW_PASSWORD:
+            self._upkeep.renew(user, question.password)
+        return _answer(question, verdict, user, proof.message)
 
     async def find(self, name: str) -> User | None:
-        """Return the user with this login name, or whose address it is."""
+        """Return the user with this login name, or whose address it is.
+
+        A name without a domain is an address in the primary one.
+        """
+        return (await self._known(name))[0]
+
+    async def is_locked_out(self, client: str) -> bool:
+        """Whether who comes from there has to wait."""
+        return await self._lockouts.forbid(suspects_of("", client))
+
+    async def note_failure(self, client: str) -> None:
+        """Count a failure from there."""
+        await self._lockouts.count(suspects_of("", client))
+
+    def heed(self, notice: DirectoryChanged) -> None:
+        """Forget what ``notice`` is about."""
+        self._lockouts.drop(notice)
+
+    async def _known(self, name: str) -> tuple[User | None, str]:
+        """Return the user of that name, and how this login counts, user or not.
+
+        One who does not exist goes by one name too, however an address is spelled.
+        """
         if not name.isprintable() or len(name) > LONGEST_LOGIN:
-            return None  # no such name was ever given out: it is not worth remembering
+            return None, ""  # no such name was ever given out: it is not worth remembering
         login = name.casefold()
         user = (await self._directory.users((login,)))[login]
-        if user is None and (owner := await self._owner(name)):
-            user = (await self._directory.users((owner,)))[owner]
-        return user
+        if user is not None:
+            return user, user.login
+        domains = (await self._directory.policies()).domains
+        address = _address(name, domains)
+        key = key_of(address, domains) if address else None
+        if address is None or key is None:
+            return None, login[:LONGEST_LOGIN]
+        entry = (await self._directory.entries((key,)))[key]
+        if entry and (owner := (await self._directory.users((entry.login,)))[entry.login]):
+            return owner, owner.login
+        return None, f"{key[1]}@{key[0] or _primary(domains)}"[:LONGEST_LOGIN]
 
-    async def _owner(self, text: str) -> str:
-        try:
-            address = Address.parse(text)
-        except BadAddressError:
-            return ""
-        key = key_of(address, (await self._directory.policies()).domains)
-        entry = (await self._directory.entries((key,)))[key] if key else None
-        return entry.login if entry else ""
+    async def _verdict(
+        self, user: User | None, proof: Proof, suspects: Collection[Suspect]
+    ) -> LoginVerdict:
+        look_again = proof.correct and proof.fresh
+        locked = look_again and await self._lockouts.forbid(suspects, afresh=True)
+        verdict = judge(user, correct=proof.correct, locked=locked)
+        if verdict is LoginVerdict.REFUSED and not await self._lockouts.count(suspects):
+            return LoginVerdict.LOCKED
+        return verdict
 
-    async def _verify(self, user: User | None, password: str) -> bool:
-        known = user is not None and len(password) <= LONGEST_PASSWORD
-        stored = user.password if user and known else None
-        return await self._passwords.verify(stored, password[:LONGEST_PASSWORD])
 
-    def _locked(self, name: str, client: Hashable) -> bool:
-        now = self._clock()
-        return self._names.is_locked(name, now) or self._clients.is_locked(client, now)
+def _address(name: str, domains: Domains) -> Address | None:
+    text = name if "@" in name else f"{name}@{_primary(domains)}"
+    try:
+        return Address.parse(text)
+    except BadAddressError:
+        return None
 
-    def _count(self, verdict: LoginVerdict, name: str, client: Hashable) -> None:
-        if verdict is LoginVerdict.GRANTED:
-            self._names.clear(name)
-        elif verdict is LoginVerdict.REFUSED:
-            self._names.add(name, self._clock())
-            self._clients.add(client, self._clock())
+
+def _primary(domains: Domains) -> str:
+    return next((domain.name for domain in domains.values() if domain.primary), "")
+
+
+def _answer(
+    question: LoginQuestion, verdict: LoginVerdict, user: User | None = None, message: bytes = b""
+) -> LoginAnswer:
+    _note(verdict, question)
+    if user is None:
+        return LoginAnswer(verdict, message=message)
+    return LoginAnswer(verdict, user.login, user.administrator, user.address, message)
 
 
 def _note(verdict: LoginVerdict, question: LoginQuestion) -> None:
     _COUNTED[verdict].inc()
-    log = _log.debug if verdict is LoginVerdict.GRANTED else _log.warning
+    fine = verdict in {LoginVerdict.GRANTED, LoginVerdict.CONTINUE}
+    log = _log.debug if fine else _log.warning
     log(
         "login",
         verdict=verdict.value,

@@ -5,7 +5,7 @@ Asked over HTTP; consumes and emits `DirectoryChanged`.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager, closing
 from functools import partial
 
 import structlog
@@ -19,17 +19,21 @@ from services.auth.adapters.database import Database
 from services.auth.adapters.gateway import spelled_out
 from services.auth.adapters.passwords import Passwords
 from services.auth.adapters.records import SqlRecords
+from services.auth.adapters.sealing import Seal
 from services.auth.bootstrap import furnish
 from services.auth.core.grants import Granting
 from services.auth.core.lan import Networks
 from services.auth.desk import Desk
 from services.auth.directory import Directory
 from services.auth.edge.app import application
+from services.auth.errands import Errands
 from services.auth.keys import Keys
+from services.auth.lockouts import Lockouts
 from services.auth.logins import Logins
 from services.auth.ports import DirectoryUnavailableError
 from services.auth.relaying import Relaying
-from services.auth.settings import Settings
+from services.auth.settings import ChallengeSecretsFor, Settings
+from services.auth.upkeep import Upkeep
 
 NAME = "auth"
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds, while the database is out of reach
@@ -51,13 +55,26 @@ async def serve(platform: Platform, settings: Settings) -> None:
 async def open_desk(platform: Platform, settings: Settings | None = None) -> AsyncIterator[Desk]:
     """Yield the desk of this process; connects to nothing before it is needed."""
     common = platform.settings
+    chosen = settings or Settings()
     url = with_password(common.database_url, common.database_password)
-    with closing(Passwords()) as passwords:
-        async with database.connect(url) as db:
-            yield _desk(platform, settings or Settings(), db, passwords)
+    with closing(_passwords(chosen)) as passwords:
+        async with database.connect(url) as db, aclosing(Errands()) as errands:
+            yield _desk(platform, chosen, db, passwords, errands)
 
 
-def _desk(platform: Platform, settings: Settings, db: Database, passwords: Passwords) -> Desk:
+def _passwords(settings: Settings) -> Passwords:
+    key = settings.secret_key
+    if key is None:
+        _log.warning("there is no secret key: CRAM-MD5 and SCRAM will refuse everybody")
+    return Passwords(
+        seal=Seal(key.get_secret_value()) if key else None,
+        seals_main=settings.challenge_secrets is ChallengeSecretsFor.ALWAYS,
+    )
+
+
+def _desk(
+    platform: Platform, settings: Settings, db: Database, passwords: Passwords, errands: Errands
+) -> Desk:
     never_lan = spelled_out(settings.lan_never)
     directory = Directory(
         SqlRecords(
@@ -69,16 +86,23 @@ def _desk(platform: Platform, settings: Settings, db: Database, passwords: Passw
             granting=_granting(settings),
         )
     )
+    token = platform.settings.service_token
     return Desk(
         database=db,
         directory=directory,
         relaying=Relaying(directory, platform.clock),
-        logins=Logins(directory, passwords, platform.clock),
+        logins=Logins(
+            directory,
+            passwords,
+            Lockouts(db, platform.bus, platform.clock, errands),
+            Upkeep(db, directory, passwords, errands, platform.clock),
+            key=(settings.secret_key or token).get_secret_value().encode(),
+        ),
         passwords=passwords,
         keys=Keys(db, platform.clock),
         bus=platform.bus,
         clock=platform.clock,
-        token=platform.settings.service_token.get_secret_value(),
+        token=token.get_secret_value(),
         never_lan=never_lan,
     )
 

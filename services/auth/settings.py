@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from enum import StrEnum
 from ipaddress import ip_address
 from typing import Annotated
 
@@ -40,6 +41,13 @@ Names = Annotated[
 """Networks, and `GATEWAY`."""
 
 
+class ChallengeSecretsFor(StrEnum):
+    """Of which passwords secrets are made that prove them without showing them."""
+
+    ALWAYS = "always"
+    APP_PASSWORDS = "app-passwords"
+
+
 class Settings(PostroomSettings):
     """Each field is documented here and only here."""
 
@@ -55,6 +63,19 @@ class Settings(PostroomSettings):
         validation_alias="POSTROOM_ADMIN_PASSWORD",
         description="The password of the first administrator, `admin`. Used at the first start "
         "alone; if there is none then, one is generated and printed once.",
+    )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Seals what CRAM-MD5 and SCRAM need to know of passwords. Make a long random "
+        "one and keep it: under another, these mechanisms refuse everybody until the passwords "
+        "are shown or set again, and without one they always do.",
+    )
+    challenge_secrets: ChallengeSecretsFor = Field(
+        default=ChallengeSecretsFor.ALWAYS,
+        description="Which passwords CRAM-MD5 and SCRAM work with: `always`, or `app-passwords` "
+        "for these alone, which we make ourselves. Takes hold of a user at the next login with "
+        "the password.",
     )
     lan: Annotated[
         tuple[Annotated[str, AfterValidator(_trusted)], ...], NoDecode, BeforeValidator(_split)

@@ -123,7 +123,9 @@ async def test_ingress_learns_its_listeners(auth):
 async def test_a_login_is_a_name_or_an_address(auth):
     for login in ("admin", "ADMIN", "admin@ours.test", "Admin@OURS.test"):
         answer = await log_in(auth, login, PASSWORD)
-        assert answer == LoginAnswer(LoginVerdict.GRANTED, "admin", administrator=True)
+        assert answer == LoginAnswer(
+            LoginVerdict.GRANTED, "admin", administrator=True, mailbox=ADMIN_ADDRESS
+        )
 
     for login in ("admin+x@ours.test", "postmaster@ours.test", "admin@elsewhere.test"):
         assert await log_in(auth, login, PASSWORD) == LoginAnswer(LoginVerdict.REFUSED)

@@ -4,8 +4,10 @@ Failures count per login name and per client address. Both lock out for a time
 that doubles with every further failure, and are forgotten after a quiet while.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from kernel.model.questions import LoginVerdict
 from services.auth.core.directory import User
@@ -21,9 +23,23 @@ class Patience:
     memory: timedelta = timedelta(hours=1)
 
 
+class Subject(StrEnum):
+    """Whose failures are counted."""
+
+    LOGIN = "login"
+    CLIENT = "client"
+
+
+Suspect = tuple[Subject, str]
+"""A login name, or the address or network of a client."""
+
 WITH_A_USER = Patience(free=5)
 WITH_AN_ADDRESS = Patience(free=20)
 """Many people can share an address."""
+PATIENCE: Mapping[Subject, Patience] = {
+    Subject.LOGIN: WITH_A_USER,
+    Subject.CLIENT: WITH_AN_ADDRESS,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,8 @@ ITERATIONS = 10_000
 MECHANISMS = frozenset({"SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"})
 BINDING = "tls-server-end-point"  # RFC 5929 §4
 _HASH = ScramMechanism("SCRAM-SHA-256")
-_KEY = 32  # octets
-_ANY_SALT = bytes(_KEY)
-NO_KEYS = ChallengeSecrets(bytes(_KEY), bytes(_KEY), bytes(_KEY))
-"""Whom nobody can prove to be."""
+_ANYTHING = bytes(32)  # in place of a salt or a key that says nothing yet
+_MESSAGES = 2  # of the client
 
 
 class BadScramError(ValueError):
@@ -37,6 +35,11 @@ class Exchange:
     responses: tuple[bytes, ...] = field(repr=False)
     binding: bytes = b""
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the client has said all that it has to say."""
+        return len(self.responses) == _MESSAGES
+
 
 def keys_of(password: str, salt: bytes) -> tuple[bytes, bytes]:
     """Return stored key and server key; empty if ``password`` cannot be prepared (RFC 4013)."""
@@ -50,7 +53,7 @@ def keys_of(password: str, salt: bytes) -> tuple[bytes, bytes]:
 def name_of(exchange: Exchange) -> str:
     """Return whom the client says to be, or raise `BadScramError`."""
     names: list[str] = []
-    _started(exchange, _ANY_SALT, names)
+    _started(exchange, _ANYTHING, names)
     return names[0]
 
 
@@ -61,29 +64,30 @@ def salted(exchange: Exchange, salt: bytes) -> bytes:
 
 def proven(
     exchange: Exchange, salt: bytes, secrets: Iterable[ChallengeSecrets]
-) -> tuple[int, bytes] | None:
-    """Return which of ``secrets`` the client has shown to know, and our last message."""
+) -> tuple[int | None, bytes]:
+    """Return which of ``secrets`` the client has shown to know, if any, and our last message."""
     server = _started(exchange, salt)
     server.get_server_first()
-    final = _text(exchange.responses[1])
     for place, secret in enumerate(secrets):
         attempt = copy(server)
         attempt.stored_key, attempt.server_key = secret.stored_key, secret.server_key
         try:
-            attempt.set_client_final(final)
-        except ScramException:
+            attempt.set_client_final(_text(exchange.responses[1]))
+        except (ScramException, BadScramError):
             continue
         return place, str(attempt.get_server_final()).encode()
-    return None
+    return None, b""
 
 
 def _started(exchange: Exchange, salt: bytes, names: list[str] | None = None) -> ScramServer:
     """Return a server that has read the client's first message."""
+    if not 1 <= len(exchange.responses) <= _MESSAGES:
+        raise BadScramError("nobody says so little or so much")
 
     def look_up(name: str) -> tuple[bytes, bytes, bytes, int]:
         if names is not None:
             names.append(name)
-        return salt, NO_KEYS.stored_key, NO_KEYS.server_key, ITERATIONS
+        return salt, _ANYTHING, _ANYTHING, ITERATIONS
 
     binding = (BINDING, exchange.binding) if exchange.binding else None
     try:
