@@ -14,7 +14,7 @@ from kernel.bus.port import BusUnavailableError
 from kernel.model.envelope import Blob
 from services.ingress.main import serve
 from services.ingress.settings import Settings
-from tests.dialogs.house import Client, open_house
+from tests.dialogs.house import Client, open_house, soon
 from tests.support.fakes import DictBlobs, RecordingBus, make_platform
 
 MESSAGE = b"From: ann@ours.test\r\nSubject: hi\r\n\r\nhello\r\n"
@@ -71,13 +71,6 @@ class FullBlobs(DictBlobs):
 async def house(tmp_path):
     async with open_house(tmp_path) as house:
         yield house
-
-
-async def soon(condition):
-    """Let others run until ``condition`` holds."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - whatever it is, it has no event
-            await asyncio.sleep(0.005)
 
 
 def send(address, *, login=None, starttls=False, implicit=False, message=MESSAGE):
@@ -352,20 +345,6 @@ async def test_who_does_not_read_is_not_read(house):
         async with asyncio.timeout(0.5):
             await client.writer.drain()
     client.writer.transport.abort()
-
-
-async def test_no_more_connections_than_allowed(house):
-    await house.change("mx", max_connections_per_ip=2)
-    clients = [await house.connect() for _ in range(2)]
-    assert [(await client.reply())[:3] for client in clients] == ["220", "220"]
-
-    surplus = await house.connect()
-    assert await surplus.reply() == "421 4.7.0 Too many connections, try again later"
-
-    await clients[0].ask("QUIT")
-    await soon(lambda: house.ingress.crowd.size == 1)
-    again = await house.connect()
-    assert (await again.reply())[:3] == "220"
 
 
 async def test_who_is_silent_is_hung_up_on(tmp_path):

@@ -1,6 +1,7 @@
 """A really served ingress, with a small auth of simple rules beside it."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -155,6 +156,12 @@ class Client:
         self.send(f"{line}\r\n".encode())
         return await self.reply()
 
+    async def start_tls(self) -> None:
+        """Do the client's part of the handshake; any certificate is good enough."""
+        context = ssl._create_unverified_context()
+        async with asyncio.timeout(10):
+            await self.writer.start_tls(context, server_hostname="mx.ours.test")
+
     async def close(self) -> None:
         self.writer.close()
         try:
@@ -202,3 +209,10 @@ async def open_house(
             finally:
                 for client in house.clients:
                     await client.close()
+
+
+async def soon(condition):
+    """Let others run until ``condition`` holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - whatever it is, it has no event
+            await asyncio.sleep(0.005)

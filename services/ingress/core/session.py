@@ -51,7 +51,7 @@ class Session(Mailing):
             self._wait_for(Admit(AdmissionQuestion(listener.name, self._client)))
         else:
             self._let_in()
-        return self._flush()
+        return self._proceed()
 
     def admitted(self, answer: AdmissionAnswer | None) -> list[Effect]:
         """Answer `Admit`; None if nobody could tell."""

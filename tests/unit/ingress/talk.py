@@ -23,6 +23,7 @@ LISTENER = Listener("mx", TlsMode.STARTTLS, ("PLAIN", "LOGIN"), *LIMITS)
 TAKEN = Reply(250, "2.1.5", "Recipient OK")
 UNKNOWN = Reply(550, "5.1.1", "No such user here")
 STORED = Reply(250, "2.0.0", "OK queued")
+GREETING = b"220 mx.ours.test ESMTP Postroom\r\n"
 HELLO = b"EHLO client.example\r\n"
 ENVELOPE = b"MAIL FROM:<bob@elsewhere.test>\r\nRCPT TO:<ann@ours.test>\r\n"
 
@@ -121,5 +122,7 @@ def decide(question):
 def talk(*pieces, listener=LISTENER, tls=None, blocked=False, answering=True, **limits):
     """Return a conversation after the greeting and ``pieces``."""
     core = Session(make_doorway(listener, blocked=blocked, **limits), "192.0.2.1", tls)
-    core.greet()
-    return Talk(core, answering=answering).send(*pieces)
+    one = Talk(core, answering=answering)
+    one.act(core.greet())
+    one.said = one.said.removeprefix(GREETING)
+    return one.send(*pieces)

@@ -160,39 +160,6 @@ def test_required_tls_comes_first(verb):
     assert talk(HELLO, verb + b"\r\n", listener=listener).codes[-1] == "530"
 
 
-def test_a_listener_may_allow_passwords_in_the_clear():
-    listener = replace(LISTENER, plaintext_auth=PlaintextAuth.ALWAYS)
-
-    one = talk(HELLO, b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n", listener=listener)
-
-    assert b"250 AUTH PLAIN LOGIN\r\n" in one.said
-    assert one.codes[-1] == "235"
-
-
-def test_a_login_question_holds_the_facts():
-    [asked] = talk(HELLO, b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n", tls=TLS).others
-
-    question = asked.question
-    assert (question.service, question.listener, question.client) == ("smtp", "mx", "192.0.2.1")
-    assert (question.mechanism, question.login, question.tls) == ("PLAIN", "ann", True)
-
-
-def test_an_unreachable_auth_is_no_refusal_of_a_login():
-    one = talk(HELLO, b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n", tls=TLS, answering=False)
-
-    one.act(one.core.logged_in(None))
-
-    assert one.codes[-1] == "454"
-
-
-def test_a_login_travels_with_the_questions():
-    one = talk(HELLO, b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n", ENVELOPE, DATA, b".\r\n", tls=TLS)
-
-    assert one.asked[0].login == "ann"
-    [(offer, _)] = one.mails
-    assert (offer.submitter, offer.protocol) == ("ann", "ESMTPSA")
-
-
 def test_a_long_line_costs_no_memory_and_one_error():
     one = talk(b"NOOP " + b"x" * 600 + b"\r\n", *[b"y" * 9_000] * 100, b"\r\nNOOP\r\n")
 
