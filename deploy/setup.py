@@ -17,10 +17,12 @@ NAMES = (
     "postroom_bus_password",
     "postroom_database_password",
     "postroom_admin_password",
+    "postroom_auth_secret_key",
 )
 FOLDERS = {
     Path("/secrets/mail"): NAMES[:2],
-    Path("/secrets/store"): NAMES,
+    Path("/secrets/store"): NAMES[:4],
+    Path("/secrets/auth"): NAMES,
 }
 BROKER = Path("/secrets/broker/rabbitmq.conf")
 DATABASE = Path("/secrets/database/password")

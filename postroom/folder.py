@@ -8,6 +8,7 @@ from pathlib import Path
 from postroom.settings import SERVER_FILE, ServeSettings, secrets_folder
 
 SECRET_OCTETS = 24
+MADE_UP = ("postroom_service_token", "postroom_auth_secret_key")
 
 
 def prepare(settings: ServeSettings) -> str:
@@ -20,7 +21,8 @@ def prepare(settings: ServeSettings) -> str:
     settings.var.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = secrets_folder(settings.var)
     folder.mkdir(mode=0o700, exist_ok=True)
-    keep(folder / "postroom_service_token", secrets.token_urlsafe(SECRET_OCTETS))
+    for name in MADE_UP:
+        keep(folder / name, secrets.token_urlsafe(SECRET_OCTETS))
     given = settings.admin_password
     password = given.get_secret_value() if given else secrets.token_urlsafe(SECRET_OCTETS)
     is_new = keep(folder / "postroom_admin_password", password)

@@ -33,7 +33,11 @@ def test_the_first_start_makes_secrets_for_the_owner_alone(tmp_path):
 
     assert var.stat().st_mode & 0o777 == 0o700
     files = {file.name: file for file in (var / "secrets").iterdir()}
-    assert files.keys() == {"postroom_service_token", "postroom_admin_password"}
+    assert files.keys() == {
+        "postroom_service_token",
+        "postroom_auth_secret_key",
+        "postroom_admin_password",
+    }
     assert {file.stat().st_mode & 0o777 for file in files.values()} == {0o600}
     assert files["postroom_admin_password"].read_text() == password
 
@@ -45,6 +49,15 @@ def test_later_starts_keep_the_secrets_and_tell_nothing(tmp_path):
 
     assert prepare(settings) == ""
     assert (settings.var / "secrets" / "postroom_service_token").read_text() == before
+
+
+def test_an_older_installation_gets_what_it_lacks_at_its_next_start(tmp_path):
+    settings = ServeSettings(var=tmp_path / "var", admin_password=None)
+    prepare(settings)
+    (settings.var / "secrets" / "postroom_auth_secret_key").unlink()
+
+    assert prepare(settings) == ""
+    assert len((settings.var / "secrets" / "postroom_auth_secret_key").read_text()) >= 32
 
 
 def test_a_password_that_was_given_is_not_told(tmp_path):
