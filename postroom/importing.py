@@ -185,8 +185,9 @@ def _taken(line: int, row: Row | str, domain: str) -> Entry | Fault:
         return Fault(line, "", row)
     who = row.get("address") or row.get("login") or ""
     try:
+        facts = _facts(row)  # who is locked needs no domain
         address, login = _names(row, domain)
-        return Entry(line, address, login, _facts(row), _aliases(row))
+        return Entry(line, address, login, facts, _aliases(row))
     except NoSecretError as error:
         return Fault(line, who, str(error), harmless=True)
     except BadAddressError as error:
