@@ -1,10 +1,11 @@
-"""Every bus adapter in turn."""
+"""Every adapter of the bus in turn; auth, served over every database in turn."""
 
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 
+from tests.support.auth import MovingClock, served_auth
 from tests.support.buses import Proxy, RabbitBuses, SqliteBuses, working
 
 
@@ -35,3 +36,22 @@ async def bus(buses):
     async with buses.open() as bus:
         await working(bus)
         yield bus
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    """An empty database of every kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/postroom.db"
+    return request.getfixturevalue("database_url")
+
+
+@pytest.fixture
+def clock():
+    return MovingClock()
+
+
+@pytest.fixture
+async def auth(url, clock):
+    async with served_auth(url, clock=clock) as auth:
+        yield auth

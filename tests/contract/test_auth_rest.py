@@ -5,24 +5,10 @@ import pytest
 from kernel.bus.port import BusUnavailableError
 from kernel.model.events import DirectoryChanged
 from kernel.model.questions import Place, RelayAnswer, RelayQuestion, Whereabouts
-from tests.support.auth import TOKEN, served_auth
+from tests.support.auth import TOKEN
 from tests.support.mail import ANN, BOB, EVE
 
 ANN_BODY = {"address": "ann@ours.test", "password": "a secret"}
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    """An empty database of every kind in turn."""
-    if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/postroom.db"
-    return request.getfixturevalue("database_url")
-
-
-@pytest.fixture
-async def auth(url):
-    async with served_auth(url) as auth:
-        yield auth
 
 
 async def whereabouts(auth, address):

@@ -1,8 +1,9 @@
 """Auth, really served on a free port, over a database of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import aiohttp
 
@@ -16,10 +17,26 @@ from services.auth.edge.app import application
 from services.auth.main import open_desk
 from services.auth.settings import Settings
 from tests.support.fakes import make_platform
+from tests.support.mail import NOON
 from tests.support.ports import free_port
+
+
+class MovingClock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, by: timedelta) -> None:
+        self.now += by
+
 
 ADMIN, PASSWORD = "admin", "correct horse"
 TOKEN = "service-token"
+SECRET_KEY = "a key that nobody guesses"
 
 
 @dataclass(frozen=True)
@@ -28,7 +45,7 @@ class Answer:
 
     status: int
     body: dict
-    headers: dict
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -48,7 +65,7 @@ class ServedAuth:
         request = self.session.request(method, self.url + path, json=body, headers=headers)
         async with request as response:
             json = await response.json(content_type=None) if await response.read() else {}
-            return Answer(response.status, json, dict(response.headers))
+            return Answer(response.status, json, response.headers)
 
     async def made(self, path, body):
         """POST what must succeed; return the item."""
@@ -67,10 +84,11 @@ class ServedAuth:
 async def served_auth(database_url: str, **platform) -> AsyncIterator[ServedAuth]:
     """Serve auth after its first start in the domain ``ours.test``."""
     settings = {"database_url": database_url, **platform.pop("settings", {})}
+    auth = platform.pop("auth", Settings(secret_key=SECRET_KEY))
     platform = make_platform(settings=settings, **platform)
     await upgrade(database_url)
     listen = f"127.0.0.1:{free_port()}"
-    async with open_desk(platform) as desk:
+    async with open_desk(platform, auth) as desk:
         await first_start(desk, platform)
         async with (
             serve_web(application(desk), listen),
