@@ -5,10 +5,11 @@ Emits `MailAccepted`. Asks auth who may do what.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 import structlog
 
@@ -22,11 +23,13 @@ from kernel.runtime import Service, run
 from kernel.settings import host_and_port
 from services.ingress.adapters.directory import HttpDirectory
 from services.ingress.core.doorway import Doorway
+from services.ingress.core.probes import Names, probes
 from services.ingress.crowd import Crowd
 from services.ingress.edge import Connection, Entrance
 from services.ingress.intake import Intake
 from services.ingress.policies import Policies
 from services.ingress.ports import Directory
+from services.ingress.selftest import SelfTest
 from services.ingress.settings import Settings
 
 _BACKLOG = 512
@@ -97,32 +100,37 @@ async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[
         open_certificate, settings, common.hostname, platform.clock()
     )
     peer = Peer(common.auth_url, common.service_token.get_secret_value())
-    listeners = _listeners(settings)
+    listeners = settings.listeners
     async with HttpDirectory(peer) as directory, asyncio.TaskGroup() as group:
         policies = Policies(directory, listeners)
         crowd = Crowd(settings.idle_timeout.total_seconds())
+        house = _House(platform, settings, policies, directory, crowd, certificate)
+        entrances = {name: house.entrance(name) for name in listeners}
         chores = [platform.bus.listen(DirectoryChanged, policies.notice), crowd.look_after()]
         chores += [policies.follow(name) for name in listeners]
+        if settings.self_test:
+            chores += _self_test(platform, directory, entrances.values())
         tasks = [group.create_task(chore) for chore in chores]
         async with AsyncExitStack() as stack:
             stack.callback(_cancel, tasks)
             stack.push_async_callback(crowd.see_out, common.grace.total_seconds())
-            house = _House(platform, settings, policies, directory, crowd, certificate)
             addresses = {}
             for name, listen in listeners.items():
-                server = await _listen(house.entrance(name), listen, reuse_port=settings.reuse_port)
+                server = await _listen(entrances[name], listen, reuse_port=settings.reuse_port)
                 stack.callback(server.close)
                 addresses[name] = server.sockets[0].getsockname()[:2]
             yield Ingress(addresses, policies, crowd)
 
 
-def _listeners(settings: Settings) -> dict[str, str]:
-    wanted = {
-        "mx": settings.listen_mx,
-        "submission": settings.listen_submission,
-        "submissions": settings.listen_submissions,
-    }
-    return {name: listen for name, listen in wanted.items() if listen}
+def _self_test(
+    platform: Platform, directory: Directory, entrances: Iterable[Entrance]
+) -> list[Coroutine[Any, Any, None]]:
+    """Let health say whether strangers can relay; return what has to be done for it."""
+    ours = Names(platform.settings.domain, platform.settings.hostname)
+    doorways = {entrance.name: entrance.doorway for entrance in entrances}
+    test = SelfTest(directory, doorways, probes(ours))
+    platform.health.watch("open relay", test.trouble)
+    return [platform.bus.listen(DirectoryChanged, test.notice), test.follow()]
 
 
 async def _listen(entrance: Entrance, listen: str, *, reuse_port: bool) -> asyncio.Server:

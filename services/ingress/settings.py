@@ -39,3 +39,18 @@ class Settings(CertificateSettings):
     max_hops: int = Field(
         default=50, description="More `Received` fields than this are a mail loop."
     )
+    self_test: bool = Field(
+        default=True,
+        description="Find out at start, and after every change of the rules, whether strangers can "
+        "relay; `/readyz` is 503 while they can.",
+    )
+
+    @property
+    def listeners(self) -> dict[str, str]:
+        """Where each listener listens, of those that are wanted."""
+        wanted = {
+            "mx": self.listen_mx,
+            "submission": self.listen_submission,
+            "submissions": self.listen_submissions,
+        }
+        return {name: listen for name, listen in wanted.items() if listen}

@@ -7,10 +7,13 @@ a mail were taken, nobody would ever receive it.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kernel.model.address import BadAddressError, parse_domain
+
 HELO = "stranger.example"
 STRANGER = "stranger@stranger.example"
 ELSEWHERE = "relay-test.invalid"
 VICTIM = f"victim@{ELSEWHERE}"
+LOOPBACK = "127.0.0.1"
 
 LOCAL, ALWAYS_RELAY_RECIPIENT = "local", "always-relay-recipient"
 """Names of rules."""
@@ -22,7 +25,7 @@ class Names:
 
     domain: str
     hostname: str
-    address: str = "127.0.0.1"
+    address: str = LOOPBACK
 
     @property
     def literal(self) -> str:
@@ -32,9 +35,9 @@ class Names:
     def fill(self, template: str) -> str:
         """Return ``template`` with our names and those of a stranger in it."""
         return template.format(
-            domain=self.domain,
-            mixed=_mixed(self.domain),
-            name=self.hostname,
+            domain=_in_ascii(self.domain),
+            mixed=_mixed(_in_ascii(self.domain)),
+            name=_in_ascii(self.hostname),
             literal=self.literal,
             stranger=STRANGER,
             victim=VICTIM,
@@ -75,6 +78,14 @@ def _probes(ours: Names) -> Iterator[Probe]:
     for form, recipient in _WITHIN_OURS.items():
         backed_up = frozenset({LOCAL, ALWAYS_RELAY_RECIPIENT})
         yield Probe(form, f"<{STRANGER}>", f"<{ours.fill(recipient)}>", backed_up)
+
+
+def _in_ascii(name: str) -> str:
+    """Return a name as everybody may say it; one that is none stays what it is."""
+    try:
+        return parse_domain(name)
+    except BadAddressError:
+        return name
 
 
 def _mixed(text: str) -> str:

@@ -133,6 +133,13 @@ def test_no_probe_could_ever_reach_anybody():
         assert RESERVED.fullmatch(domain.lower()) or domain == "127.0.0.1"
 
 
+def test_our_domain_is_said_in_letters_that_everybody_may_use():
+    text = " ".join(" ".join(probe.commands) for probe in probes(Names("bücher.test", "b.test")))
+
+    assert "@xn--bcher-kva.test" in text
+    assert text.isascii()
+
+
 def test_no_two_probes_are_the_same():
     assert len({probe.form for probe in PROBES}) == len(PROBES)
     assert len({probe.commands for probe in PROBES}) == len(PROBES) >= 60
