@@ -38,6 +38,7 @@ COMMANDS = {
     "apikey": ("postroom.commands.apikeys:app", "Keys to the API, for programs."),
     "audit": ("postroom.commands.audit:audit", "Say who changed what, and when."),
     "explain": ("postroom.commands.explain:explain", "Say who may send what to whom, and why."),
+    "selftest": ("postroom.commands.selftest:selftest", "Find out whether strangers can relay."),
     "send": ("postroom.commands.send:send", "Send a test message."),
     "mails": ("postroom.commands.mails:mails", "Messages that came in, newest first."),
     "trace": ("postroom.commands.trace:trace", "Tell the story of a message."),

@@ -42,8 +42,9 @@ def serve(*, only: str = "") -> None:
     services = [load(name) for name in names]
     platform = PlatformSettings()
     asyncio.run(migrate(platform))
-    mx = IngressSettings().listen_mx
-    note_server(settings.var, platform.auth_url, platform.ledger_url, reachable(mx) if mx else "")
+    listeners = IngressSettings().listeners
+    mx = reachable(listeners["mx"]) if "mx" in listeners else ""
+    note_server(settings.var, platform.auth_url, platform.ledger_url, mx, listeners)
     run(*services, when_ready=partial(announce, names))
 
 

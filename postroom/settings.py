@@ -52,6 +52,14 @@ class CommandSettings(FolderSettings):
     smtp: str = Field(
         default="127.0.0.1:2525", description="HOST:PORT to which `postroom send` sends."
     )
+    listeners: dict[str, str] = Field(
+        default={
+            "mx": "127.0.0.1:2525",
+            "submission": "127.0.0.1:2587",
+            "submissions": "127.0.0.1:2465",
+        },
+        description="Where each listener listens, as `postroom selftest` needs to know.",
+    )
     admin_login: str = Field(default="admin", description="As whom the command logs in.")
     admin_password: SecretStr | None = Field(
         default=None, description="Their password; found in `var/secrets` next to the server."

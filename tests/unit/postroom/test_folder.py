@@ -9,6 +9,8 @@ from pydantic import SecretStr
 from postroom.folder import keep, note_server, prepare
 from postroom.settings import CommandSettings, ServeSettings
 
+LISTENERS = {"mx": "0.0.0.0:25", "submissions": "[::]:465"}
+
 
 @pytest.fixture(autouse=True)
 def usual_mask():
@@ -81,19 +83,20 @@ def test_the_command_finds_the_server_of_its_folder(tmp_path, monkeypatch):
         monkeypatch.delenv(f"POSTROOM_{name}", raising=False)
     monkeypatch.setenv("POSTROOM_VAR", str(tmp_path))
     prepare(ServeSettings(admin_password=SecretStr("given")))
-    note_server(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:2", "127.0.0.1:3")
+    note_server(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:2", "127.0.0.1:3", LISTENERS)
 
     settings = CommandSettings()
 
     assert settings.auth_url == "http://127.0.0.1:1"
     assert settings.smtp == "127.0.0.1:3"
+    assert settings.listeners == LISTENERS
     assert settings.admin_password == SecretStr("given")
 
 
 def test_the_environment_is_stronger_than_the_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("POSTROOM_VAR", str(tmp_path))
     monkeypatch.setenv("POSTROOM_AUTH_URL", "http://there.test")
-    note_server(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:2", "127.0.0.1:3")
+    note_server(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:2", "127.0.0.1:3", LISTENERS)
 
     assert CommandSettings().auth_url == "http://there.test"
     assert json.loads((tmp_path / "server.json").read_text())["smtp"] == "127.0.0.1:3"
