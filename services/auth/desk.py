@@ -96,6 +96,7 @@ class Desk:
     clock: Clock
     token: str
     never_lan: tuple[str, ...] = ()
+    telling: set["asyncio.Task[None]"] = field(default_factory=set)
 
     @asynccontextmanager
     async def changing(self, who: Caller) -> AsyncIterator[Change]:
@@ -125,6 +126,13 @@ class Desk:
             _log.warning(
                 "others will learn of it late", kind=notice.kind, key=notice.key, why=str(error)
             )
+
+    def tell_soon(self, notice: DirectoryChanged) -> None:
+        """Heed ``notice`` here and now, and tell the other processes meanwhile."""
+        self.heed(notice)
+        telling = asyncio.create_task(self.tell(notice))
+        self.telling.add(telling)
+        telling.add_done_callback(self.telling.discard)
 
     def heed(self, notice: DirectoryChanged) -> None:
         """Forget what is remembered of what has changed."""

@@ -81,9 +81,9 @@ class Directory:
         self._reading: asyncio.Task[Policies] | None = None
         self.trouble = ""
 
-    async def policies(self) -> Policies:
+    async def policies(self, max_age: float = MAX_AGE) -> Policies:
         """Return the server-wide settings. A crowd that finds them too old reads them once."""
-        if self._policies and self._monotonic() - self._policies[0] < MAX_AGE:
+        if self._policies and self._monotonic() - self._policies[0] < max_age:
             return self._policies[1]
         if self._reading is None:
             self._reading = asyncio.create_task(self._read_policies())

@@ -10,11 +10,14 @@ from kernel.model.address import Address
 from kernel.model.questions import (
     AdmissionAnswer,
     AdmissionQuestion,
+    Listener,
     RelayAnswer,
     RelayQuestion,
     Whereabouts,
 )
 from services.auth.core.directory import keys_for, resolve
+from services.auth.core.grants import Grant, Refusal
+from services.auth.core.lan import Client
 from services.auth.core.relay import RULES, TRY_LATER, Decision, Facts, decide
 from services.auth.directory import Directory
 
@@ -26,12 +29,23 @@ _MORE_NAMES = ("no-such-user", "no-relay-privilege", "relay-denied", NO_LISTENER
 _COUNTED = {rule: DECISIONS.labels(rule) for rule in (*(name for name, _ in RULES), *_MORE_NAMES)}
 
 
+class UnknownListenerError(Exception):
+    """Nobody has set up a listener of that name."""
+
+    def __str__(self) -> str:
+        return f"there is no listener {self.args[0]}"
+
+
 class Relaying:
     """Answers what may be relayed, and where addresses lead."""
 
     def __init__(self, directory: Directory, clock: Clock) -> None:
         self._directory = directory
         self._clock = clock
+
+    def afresh(self) -> "Relaying":
+        """Return the same, with a directory that remembers nothing yet."""
+        return Relaying(self._directory.afresh(), self._clock)
 
     async def answer(self, questions: Sequence[RelayQuestion]) -> list[RelayAnswer]:
         """Return one answer for each question. Raises `DirectoryUnavailableError`."""
@@ -58,12 +72,29 @@ class Relaying:
             for question in questions
         ]
 
-    async def admit(self, question: AdmissionQuestion) -> AdmissionAnswer | None:
-        """Return whether the client may connect; ``None`` if there is no such listener."""
+    async def grants_of(self, client: Client) -> tuple[tuple[Grant, ...], Refusal | None]:
+        """Return the fresh grants of a client, and why none counts from there if that is so."""
+        policies = await self._directory.policies()
+        key = policies.granting.key(client)
+        held = (await self._directory.grants([key]))[key] or ()
+        return held, policies.granting.judge_client(client, policies.lan)
+
+    async def admit(self, question: AdmissionQuestion) -> AdmissionAnswer:
+        """Return whether the client may connect. Raises `UnknownListenerError`."""
         policies = await self._directory.policies()
         if question.listener not in policies.listeners:
-            return None
+            raise UnknownListenerError(question.listener)
         return policies.admission(question.listener, question.client)
+
+    async def listener(self, name: str) -> Listener:
+        """Return the listener, as it is now: ingress goes by it for a while.
+
+        Raises `UnknownListenerError`.
+        """
+        settings = (await self._directory.policies(max_age=0)).listeners.get(name)
+        if settings is None:
+            raise UnknownListenerError(name)
+        return settings.public(name)
 
     async def whereabouts(self, addresses: Sequence[Address]) -> list[Whereabouts]:
         """Return where mail for each address goes. Raises `DirectoryUnavailableError`."""

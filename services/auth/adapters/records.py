@@ -19,7 +19,8 @@ from services.auth.core.directory import AppPassword, Domain, Entry, Key, Undeli
 from services.auth.core.grants import Grant, Granting
 from services.auth.core.lan import Networks
 from services.auth.core.listener import ListenerSettings
-from services.auth.core.policies import AddressList, Policies
+from services.auth.core.lists import AddressList
+from services.auth.core.policies import Policies
 
 NO_GRANTING = Granting()
 

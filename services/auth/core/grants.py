@@ -24,6 +24,7 @@ class Refusal(StrEnum):
 
     NO_USER = "there is no such user"
     DISABLED = "the user is disabled"
+    GONE = "the user has been removed or disabled just now"
     NO_ADDRESS = "the client has no IP address"
     LOOPBACK = "many may share a loopback address, and no network of the LAN names it"
     NEVER = "strangers may share that address: POSTROOM_AUTH_GRANT_NEVER names it"

@@ -80,12 +80,17 @@ def trusted_network(text: str) -> Network:
             f"{text!r} is everybody: the whole world could then relay through this server. "
             "Name the networks of your own machines"
         )
-    if network.prefixlen < WIDEST[network.version]:
+    if is_too_wide(network):
         raise BadNetworkError(
             f"{text!r} is wider than any private network (/{WIDEST[network.version]} at most): "
             "strangers in it could then relay through this server"
         )
     return network
+
+
+def is_too_wide(network: Network) -> bool:
+    """Whether strangers must be in ``network``, as no private one is so wide."""
+    return network.prefixlen < WIDEST[network.version]
 
 
 @lru_cache(maxsize=4096)

@@ -8,9 +8,11 @@ import re
 from collections.abc import Collection
 from functools import lru_cache
 
-from kernel.model.address import Address
+from kernel.model.address import Address, BadAddressError, parse_domain
 
-_SHAPE = re.compile(r"[^@\s]+|[^\s]+@[^@\s]+")
+LONGEST = 320  # characters; no address is longer (RFC 5321 §4.5.3.1)
+
+_GLOB_LABEL = re.compile(r"[A-Za-z0-9*-]+")
 
 
 class BadPatternError(ValueError):
@@ -19,12 +21,17 @@ class BadPatternError(ValueError):
 
 def parse_pattern(text: str) -> str:
     """Return the canonical form of a pattern, or raise `BadPatternError`."""
-    pattern = text.strip().casefold().removeprefix("@")
-    if not _SHAPE.fullmatch(pattern):
+    local, _, domain = text.strip().rpartition("@")
+    try:
+        who = f"{_parse_local(local)}@" if local else ""
+        pattern = who + _parse_glob(domain)
+    except BadAddressError:
         raise BadPatternError(
             f"{text!r} is no pattern of addresses: write ann@example.org, *@example.org, "
             "example.org or *.example.org"
-        )
+        ) from None
+    if len(pattern) > LONGEST:
+        raise BadPatternError(f"a pattern has {LONGEST} characters at most")
     return pattern
 
 
@@ -40,11 +47,38 @@ def matches_any(patterns: Collection[str], address: Address | None) -> bool:
     return any(_matches(pattern, address) for pattern in patterns)
 
 
+def _parse_local(local: str) -> str:
+    """Return a local part in lower case, in quotes only where it needs them."""
+    return str(Address.parse(f"{local}@x")).removesuffix("@x").casefold()
+
+
+def _parse_glob(domain: str) -> str:
+    """Return a domain as addresses have it, in A-labels, even if some labels have a ``*``."""
+    name = domain.removesuffix(".")
+    if "*" not in name:
+        return parse_domain(name)
+    return ".".join(_parse_label(label) for label in name.split("."))
+
+
+def _parse_label(label: str) -> str:
+    if "*" not in label:
+        return parse_domain(label)
+    if not _GLOB_LABEL.fullmatch(label):
+        raise BadAddressError("the domain is malformed")
+    return label.lower()
+
+
 def _matches(pattern: str, address: Address) -> bool:
     local, at, domain = pattern.rpartition("@")
     if not _compiled(domain).fullmatch(address.domain):
         return False
-    return not at or _compiled(local).fullmatch(address.local.casefold()) is not None
+    return not at or _compiled(_meaning(local)).fullmatch(address.local.casefold()) is not None
+
+
+@lru_cache(maxsize=1024)
+def _meaning(local: str) -> str:
+    """Return a local part without the quotes that it may stand in."""
+    return Address.parse(f"{local}@x").local if local.startswith('"') else local
 
 
 @lru_cache(maxsize=1024)

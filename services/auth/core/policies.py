@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from functools import lru_cache
 
 from kernel.model.address import Address, BadAddressError, parse_domain
@@ -23,46 +22,9 @@ from services.auth.core.directory import (
 from services.auth.core.grants import Grant, Granting
 from services.auth.core.lan import Client, Networks, parse_client
 from services.auth.core.listener import ANY, LAN, ListenerSettings
+from services.auth.core.lists import AddressList
 from services.auth.core.patterns import matches_any
 from services.auth.core.relay import NOBODY, Facts, Standing
-
-
-class Subject(StrEnum):
-    """What an entry of the black or the white list is about."""
-
-    CLIENT = "client"
-    SENDER = "sender"
-    RECIPIENT = "recipient"
-
-
-@dataclass(frozen=True, slots=True)
-class AddressList:
-    """The black list, or the white one."""
-
-    clients: Networks = field(default_factory=Networks)
-    senders: tuple[str, ...] = ()
-    recipients: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, entries: Iterable[tuple[str, str]]) -> "AddressList":
-        """Return the list of these (subject, pattern) pairs."""
-        patterns: dict[str, list[str]] = {subject: [] for subject in Subject}
-        for subject, pattern in entries:
-            patterns[subject].append(pattern)
-        return cls(
-            Networks.of(patterns[Subject.CLIENT]),
-            tuple(patterns[Subject.SENDER]),
-            tuple(patterns[Subject.RECIPIENT]),
-        )
-
-    def names(self, client: Client | None, question: RelayQuestion) -> bool:
-        """Whether the client, the sender or the recipient stands on this list."""
-        return (
-            client in self.clients
-            or matches_any(self.senders, question.sender)
-            or matches_any(self.recipients, question.recipient)
-        )
-
 
 Grants = Mapping[str, tuple[Grant, ...] | None]
 """The grants of a client, by what `Granting.key` says of it."""
@@ -116,6 +78,11 @@ class Policies:
         if question.sender is not None:
             keys += keys_for_target(question.sender, self.domains)
         return keys
+
+    @property
+    def counts_grants(self) -> bool:
+        """Whether a grant counts anywhere."""
+        return any(listener.collection_grants for listener in self.listeners.values())
 
     def grant_keys(self, questions: Iterable[RelayQuestion]) -> frozenset[str]:
         """Return whose grants to look up before `logins`."""

@@ -7,14 +7,26 @@ from fastapi import APIRouter
 from pydantic import BeforeValidator, Field
 
 from kernel.model.questions import RelayQuestion
-from services.auth.core.lan import parse_client
+from services.auth.core.lan import Client, parse_client
 from services.auth.core.relay import Decision, Facts, Standing, decide, explain
-from services.auth.edge.credentials import Administrator, AtDesk
-from services.auth.edge.fields import Body, Item, MailAddress
+from services.auth.desk import Caller, Desk
+from services.auth.edge.credentials import AtDesk, may
+from services.auth.edge.fields import Body, Item, MailAddress, Moment
 from services.auth.edge.problems import invalid
+from services.auth.relaying import Relaying
 
 router = APIRouter(prefix="/v1/explain", tags=["explain"])
 SILENT = "silent"
+_SETTINGS = (
+    "require_auth",
+    "own_addresses_only",
+    "collection_grants",
+    "relay_outside_lan",
+    "relay_nonlocal_senders",
+    "reject_local_sender_spoof",
+    "reject_local_helo_spoof",
+)
+"""What the rules look at of a listener, beside the patterns, whose verdicts are facts."""
 
 
 def _null_sender(value: object) -> object:
@@ -41,6 +53,13 @@ class RuleVerdict(Item):
     verdict: str = Field(description=f"Its reply, or `{SILENT}` if it has nothing to say.")
 
 
+class HeldGrant(Item):
+    """A grant of the client's address: until then its user may send from there."""
+
+    login: str
+    until: Moment
+
+
 class Explanation(Item):
     """The decision and its reasons. The first rule that is not silent decides."""
 
@@ -49,14 +68,30 @@ class Explanation(Item):
     submitter: str = Field(description="The login under which the mail would count.")
     facts: dict[str, bool | str]
     rules: list[RuleVerdict]
+    grants: list[HeldGrant] = Field(
+        description="Who has collected mail from there lately, whether the listener counts it or "
+        "not."
+    )
+    grants_refused: str = Field(
+        description="Why collecting mail from there never opens a grant; empty if it does."
+    )
 
 
 @router.post("")
 async def explain_decision(
-    _: Administrator, desk: AtDesk, question: ExplainQuestion
+    _: Annotated[Caller, may("explain")], desk: AtDesk, question: ExplainQuestion
 ) -> Explanation:
-    """Say what would be answered, and why."""
-    facts = await _facts(desk, question)
+    """Say what would be answered, and why, by the rules, users and grants of this moment."""
+    client = parse_client(question.client)
+    if client is None:
+        raise invalid("client", f"{question.client!r} is no IP address")
+    relaying = desk.relaying.afresh()
+    facts = await _facts(desk, relaying, question)
+    return await _explanation(relaying, client, facts)
+
+
+async def _explanation(relaying: Relaying, client: Client, facts: Facts) -> Explanation:
+    held, refusal = await relaying.grants_of(client)
     decision = decide(facts)
     return Explanation(
         reply=str(decision.reply),
@@ -64,12 +99,12 @@ async def explain_decision(
         submitter=decision.submitter,
         facts=_shown(facts),
         rules=[RuleVerdict(rule=rule, verdict=_said(said)) for rule, said in explain(facts)],
+        grants=[HeldGrant(login=grant.login, until=grant.until) for grant in held],
+        grants_refused=refusal or "",
     )
 
 
-async def _facts(desk: AtDesk, question: ExplainQuestion) -> Facts:
-    if parse_client(question.client) is None:
-        raise invalid("client", f"{question.client!r} is no IP address")
+async def _facts(desk: Desk, relaying: Relaying, question: ExplainQuestion) -> Facts:
     login = ""
     if question.login:
         user = await desk.logins.find(question.login)
@@ -84,7 +119,7 @@ async def _facts(desk: AtDesk, question: ExplainQuestion) -> Facts:
         question.recipient,
         login,
     )
-    (facts,) = await desk.relaying.gather([asked])
+    (facts,) = await relaying.gather([asked])
     if facts is None:
         raise invalid("listener", f"there is no listener {question.listener}")
     return facts
@@ -92,7 +127,7 @@ async def _facts(desk: AtDesk, question: ExplainQuestion) -> Facts:
 
 def _shown(facts: Facts) -> dict[str, bool | str]:
     """Return the facts by name; those about a user stand as ``user_login`` and so on."""
-    shown: dict[str, bool | str] = {}
+    shown = {f"listener_{name}": getattr(facts.listener, name) for name in _SETTINGS}
     for field in fields(facts):
         value = getattr(facts, field.name)
         if isinstance(value, Standing):

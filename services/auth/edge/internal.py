@@ -5,6 +5,7 @@ cannot be answered now gets a 503, which is no answer; nobody is refused for it.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -15,10 +16,12 @@ from starlette.routing import Route
 from kernel import wire
 from kernel.http import shows_token
 from kernel.model.address import Address
-from kernel.model.questions import LoginQuestion, RelayQuestion
+from kernel.model.questions import AdmissionQuestion, LoginQuestion, RelayQuestion
 from services.auth.desk import Desk
 from services.auth.edge.problems import problem_response
+from services.auth.grants import admit_login
 from services.auth.ports import DirectoryUnavailableError, PasswordsBusyError
+from services.auth.relaying import UnknownListenerError
 
 T = TypeVar("T")
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -28,16 +31,13 @@ def internal_routes(desk: Desk) -> list[Route]:
     """Return the routes, which work at ``desk``."""
 
     async def listener(request: Request) -> Response:
-        name = request.path_params["name"]
-        settings = (await desk.directory.policies()).listeners.get(name)
-        if settings is None:
-            return problem_response(HTTPStatus.NOT_FOUND, f"there is no listener {name}")
-        return _answer(settings.public(name))
+        return _answer(await desk.relaying.listener(request.path_params["name"]))
 
     answers = {
         "/internal/relay": _asked(list[RelayQuestion], desk.relaying.answer),
         "/internal/whereabouts": _asked(list[Address], desk.relaying.whereabouts),
-        "/internal/login": _asked(LoginQuestion, desk.logins.attempt),
+        "/internal/login": _asked(LoginQuestion, partial(admit_login, desk)),
+        "/internal/admission": _asked(AdmissionQuestion, desk.relaying.admit),
     }
     posts = [
         Route(path, _guarded(answer, desk.token), methods=["POST"])
@@ -65,6 +65,8 @@ def _guarded(endpoint: Endpoint, token: str) -> Endpoint:
             return await endpoint(request)
         except DirectoryUnavailableError as error:
             return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        except UnknownListenerError as error:
+            return problem_response(HTTPStatus.NOT_FOUND, str(error))
         except PasswordsBusyError:
             return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, "too many logins at once")
 

@@ -11,7 +11,8 @@ from services.auth.core.directory import SHARED, Domain, Entry, Undelivered, Use
 from services.auth.core.grants import Grant, Granting
 from services.auth.core.lan import Networks
 from services.auth.core.listener import DEFAULTS
-from services.auth.core.policies import AddressList, Policies
+from services.auth.core.lists import AddressList
+from services.auth.core.policies import Policies
 from services.auth.core.relay import NOBODY, Standing
 from tests.support.mail import ANN, BOB, EVE, NOON
 
