@@ -37,7 +37,6 @@ class MovingClock:
 ADMIN, PASSWORD = "admin", "correct horse"
 TOKEN = "service-token"
 SECRET_KEY = "a key that nobody guesses"
-SECRET_KEY = "a key that nobody guesses"
 
 
 @dataclass(frozen=True)
