@@ -17,8 +17,10 @@ class Settings(PostroomSettings):
         default=256, ge=1, description="How many messages the router has in hand at a time."
     )
     remember: Duration = Field(
-        default=timedelta(seconds=5),
-        description="How long an answer of auth about an address is good for.",
+        default=timedelta(seconds=3),
+        le=timedelta(seconds=3),
+        description="How long an answer of auth about an address is good for. Auth itself may have "
+        "known it for 2 s: nothing that is acted upon is older than 5 s.",
     )
     patience: Duration = Field(
         default=timedelta(minutes=10),

@@ -97,6 +97,19 @@ async def test_an_answer_is_forgotten_after_a_while(directory, auth, watch):
     assert auth.asked == [[ANN], [ANN]]
 
 
+async def test_an_answer_is_as_old_as_its_question(directory, auth, watch):
+    auth.open.clear()
+    asker = asyncio.create_task(directory.look_up([ANN]))
+    await asyncio.sleep(0)
+
+    watch.seconds = 4.0
+    auth.open.set()
+    await asker
+    watch.seconds = 5.0
+
+    assert directory.recall([ANN]) == {}
+
+
 async def test_an_answer_about_a_whole_domain_answers_for_its_other_addresses(directory, auth):
     await directory.look_up([BOB])
 

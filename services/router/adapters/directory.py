@@ -17,10 +17,11 @@ MAX_BATCH = 256
 class CachedDirectory:
     """Auth's directory. One question about an address is under way at a time.
 
-    ``now`` is any clock that only goes forward, in seconds.
+    ``now`` is any clock that only goes forward, in seconds. An answer is as old as its
+    question: it may have been on the way for long.
     """
 
-    def __init__(self, auth: Peer, now: Callable[[], float], *, remember: float = 5.0) -> None:
+    def __init__(self, auth: Peer, now: Callable[[], float], *, remember: float = 3.0) -> None:
         self._auth = auth
         self._now = now
         self._remember = remember
@@ -64,23 +65,24 @@ class CachedDirectory:
         if task is None:
             task = asyncio.create_task(self._batcher.ask(address))
             self._asking[address] = task
-            task.add_done_callback(lambda done: self._answered(address, done))
+            until = self._now() + self._remember
+            task.add_done_callback(lambda done: self._answered(address, done, until))
         return task
 
-    def _answered(self, address: Address, task: asyncio.Task[Whereabouts]) -> None:
+    def _answered(self, address: Address, task: asyncio.Task[Whereabouts], until: float) -> None:
         """Remember the answer, unless the directory changed since it was asked for."""
         failed = task.cancelled() or task.exception() is not None
         if self._asking.get(address) is not task:
             return
         del self._asking[address]
         if not failed:
-            self._keep(address, task.result())
+            self._keep(address, task.result(), until)
 
-    def _keep(self, address: Address, where: Whereabouts) -> None:
+    def _keep(self, address: Address, where: Whereabouts, until: float) -> None:
         if len(self._known) >= MAX_REMEMBERED:
             self._known.clear()
         key = address.domain if where.whole_domain else address
-        self._known[key] = (self._now() + self._remember, where)
+        self._known[key] = (until, where)
 
     async def _ask_all(self, addresses: Sequence[Address]) -> list[Whereabouts]:
         try:
