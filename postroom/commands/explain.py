@@ -1,11 +1,15 @@
 """`postroom explain`: the relay decision on trial, with the rule that spoke."""
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from postroom.client import Item, auth
-from postroom.show import AsJson, plain, show_json, table
+from postroom.show import AsJson, moment, plain, say, show_json, table
+
+OPEN_RELAY = "open-relay"
+SILENT = "silent"
 
 
 async def explain(
@@ -15,7 +19,7 @@ async def explain(
     recipient: Annotated[str, Parameter(name="--to")],
     listener: str = "mx",
     helo: str = "",
-    user: str = "",
+    user: Annotated[str, Parameter(name=("--user", "--login"))] = "",
     as_json: AsJson = False,
 ) -> None:
     """Say whether a client may send a mail, and which rule says so.
@@ -50,19 +54,29 @@ async def explain(
         show_json(answer)
         return
     for line in lines_of(answer):
-        print(line)
+        say(line, alarm=answer["rule"] == OPEN_RELAY and line == answer["reply"])
 
 
-def lines_of(answer: Item) -> list[str]:
-    """Return the explanation as people read it."""
-    rules = [[plain(r["rule"]), plain(r["verdict"])] for r in answer.get("rules", [])]
-    facts = [[name, plain(value)] for name, value in answer.get("facts", {}).items()]
+def lines_of(answer: Item) -> Iterator[str]:
+    """Yield the explanation as people read it."""
+    yield plain(answer["reply"])
+    yield f"rule: {plain(answer['rule'])}"
+    yield f"counts for: {plain(answer['submitter'])}"
+    for grant in answer["grants"]:
+        yield f"grant: {plain(grant['login'])}, until {moment(grant['until'])}"
+    if answer["grants_refused"]:
+        yield f"no grants: {plain(answer['grants_refused'])}"
+    yield ""
+    facts = [[name, plain(value)] for name, value in answer["facts"].items()]
+    yield from table(["FACT", "VALUE"], facts)
+    yield ""
+    yield from table(["RULE", "SAYS BY ITSELF"], _verdicts(answer["rules"]))
+
+
+def _verdicts(rules: Sequence[Item]) -> list[list[str]]:
+    """Return what each rule says; the first that says anything decides."""
+    first = next((rule["rule"] for rule in rules if rule["verdict"] != SILENT), "")
     return [
-        plain(answer["reply"]),
-        f"rule: {plain(answer['rule'])}",
-        f"counts for: {plain(answer.get('submitter'))}",
-        "",
-        *table(["FACT", "VALUE"], facts),
-        "",
-        *table(["RULE", "VERDICT"], rules),
+        [plain(rule["rule"]), plain(rule["verdict"]) + " <- decides" * (rule["rule"] == first)]
+        for rule in rules
     ]

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import BasicAuth
 
 from postroom import cli
-from tests.support.api_stub import postroom, stub_server
+from tests.support.command import postroom, stub_server
 
 ANN = {
     "login": "ann",
@@ -124,7 +124,12 @@ async def test_explain_names_the_rule_that_spoke(server, capsys):
             "rule": "relay-denied",
             "submitter": "",
             "facts": {"client_in_lan": False},
-            "rules": [{"rule": "lan", "verdict": "silent"}],
+            "rules": [
+                {"rule": "lan", "verdict": "silent"},
+                {"rule": "relay-denied", "verdict": "550 5.7.1 Relaying denied"},
+            ],
+            "grants": [{"login": "ann", "until": "2026-01-05T12:00:00+00:00"}],
+            "grants_refused": "",
         },
     )
 
@@ -133,6 +138,10 @@ async def test_explain_names_the_rule_that_spoke(server, capsys):
 
     out = capsys.readouterr().out
     assert out.startswith("550 5.7.1 Relaying denied\nrule: relay-denied\n")
+    assert "grant: ann, until 2026-01-05 12:00:00\n" in out
+    assert out.endswith(
+        "lan           silent\nrelay-denied  550 5.7.1 Relaying denied <- decides\n"
+    )
     assert server.asked[0][3]["listener"] == "mx"
 
 

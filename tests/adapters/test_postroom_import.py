@@ -4,13 +4,11 @@ import asyncio
 import json
 
 import pytest
-from structlog.testing import capture_logs
 
 from kernel.model.questions import LoginQuestion, LoginVerdict
 from postroom import cli
 from services.auth.adapters import users
-from tests.support.api_stub import postroom
-from tests.support.auth import PASSWORD, served_auth
+from tests.support.command import postroom, real_auth
 from tests.support.hashers import hash_of
 
 DEADLINE = 10.0
@@ -20,13 +18,8 @@ SSHA = "{SSHA}0qVmAgXeo+ZxNW9uB1qcLZfIwe/lJ3bp"  # of "x"
 
 @pytest.fixture
 async def auth(tmp_path, monkeypatch):
-    url = f"sqlite+aiosqlite:///{tmp_path}/postroom.db"
-    with capture_logs():  # they would stand between what the command prints
-        async with served_auth(url) as auth:
-            monkeypatch.setenv("POSTROOM_AUTH_URL", auth.url)
-            monkeypatch.setenv("POSTROOM_VAR", str(tmp_path))
-            monkeypatch.setenv("POSTROOM_ADMIN_PASSWORD", PASSWORD)
-            yield auth
+    async with real_auth(monkeypatch, tmp_path) as auth:
+        yield auth
 
 
 @pytest.fixture

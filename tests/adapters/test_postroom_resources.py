@@ -8,7 +8,7 @@ import pytest
 from postroom import cli
 from postroom.commands.listeners import Settings
 from services.auth.core.listener import MECHANISMS, ListenerSettings
-from tests.support.api_stub import postroom, stub_server
+from tests.support.command import postroom, stub_server
 
 ANN = {"login": "ann", "full_name": "Ann", "send_as": ["old.test"], "disabled": False}
 APP_PASSWORD = {

@@ -1,4 +1,4 @@
-"""A server that answers as the REST API says, and the command that asks it."""
+"""The command, and servers that it asks: one that says what it is told to, and a real auth."""
 
 import asyncio
 import json
@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from structlog.testing import capture_logs
 
 from postroom import cli
+from tests.support.auth import PASSWORD, served_auth
 
 
 class Stub:
@@ -45,6 +47,17 @@ async def stub_server(monkeypatch, folder):
         monkeypatch.setenv("POSTROOM_VAR", str(folder))
         monkeypatch.setenv("POSTROOM_ADMIN_PASSWORD", "secret")
         yield stub
+
+
+@asynccontextmanager
+async def real_auth(monkeypatch, folder):
+    """Yield an auth that the command finds, run from ``folder``."""
+    with capture_logs():  # they would stand between what the command prints
+        async with served_auth(f"sqlite+aiosqlite:///{folder}/postroom.db") as auth:
+            monkeypatch.setenv("POSTROOM_AUTH_URL", auth.url)
+            monkeypatch.setenv("POSTROOM_VAR", str(folder))
+            monkeypatch.setenv("POSTROOM_ADMIN_PASSWORD", PASSWORD)
+            yield auth
 
 
 async def postroom(*words):
