@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 DOMAIN = "ours.test"
 PASSWORD = "a long enough password"
 TOKEN = "the services' own credential"
+SECRET_KEY = "a key that nobody guesses"
 LAN_CLIENT, STRANGER = "127.0.0.1", "127.0.0.2"
 
 _OUTER = dict(os.environ)  # noqa: TID251 - what the processes inherit
@@ -260,6 +261,7 @@ def make_stack(
         "POSTROOM_BUS_URL": urls["bus"],
         "POSTROOM_DATABASE_URL": urls["database"],
         "POSTROOM_SERVICE_TOKEN": TOKEN,
+        "POSTROOM_AUTH_SECRET_KEY": SECRET_KEY,
     }
     workers = [name for name in SERVICES if name != "delivery"] + ["delivery-1", "delivery-2"]
     programs = {
