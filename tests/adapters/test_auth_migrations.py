@@ -7,13 +7,15 @@ import time
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from migrations.__main__ import wait_for_database
 from migrations.upgrade import upgrade
 from services.auth.adapters import tables
+from services.auth.adapters.records import settings_of
+from services.auth.core.listener import MECHANISMS
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -46,6 +48,25 @@ async def test_the_tables_are_those_that_auth_reads(url):
         return compare_metadata(context, tables.metadata)
 
     assert await look(url, differences) == []
+
+
+OLD = {"mechanisms": ["PLAIN", "LOGIN"], "plaintext_auth": True}
+CHOSEN = {"mechanisms": ["PLAIN"]}
+
+
+async def test_listeners_that_offered_every_mechanism_still_do(url):
+    await upgrade(url)
+    engine = create_async_engine(url, poolclass=NullPool)
+    async with engine.begin() as db:
+        for name, settings in (("mx", {"mechanisms": []}), ("old", OLD), ("chosen", CHOSEN)):
+            await db.execute(insert(tables.listeners).values(name=name, settings=settings))
+        await db.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+
+    await upgrade(url)
+
+    rows = await look(url, lambda c: c.execute(select(tables.listeners)).all())
+    offered = {row.name: settings_of(row).mechanisms for row in rows}
+    assert offered == {"mx": (), "old": MECHANISMS, "chosen": ("PLAIN",)}
 
 
 async def test_several_upgrades_at_once_do_it_once(url):
