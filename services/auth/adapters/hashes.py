@@ -14,15 +14,16 @@ from functools import partial
 from hmac import compare_digest
 
 import bcrypt
-from argon2 import PasswordHasher, extract_parameters
+from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
-from passlib.handlers.md5_crypt import md5_crypt
+from passlib.handlers.md5_crypt import apr_md5_crypt, md5_crypt
 from passlib.handlers.sha2_crypt import sha256_crypt, sha512_crypt
 from passlib.utils.handlers import GenericHandler
 
 LONGEST = 255  # characters, as in the table
 MOST_MEMORY = 262_144  # KiB, of Argon2
 MOST_WORK = 4 * MOST_MEMORY  # KiB times passes: about a second
+MOST_LANES = 16  # of Argon2: each is a thread
 MOST_ROUNDS = 1_000_000  # of SHA-crypt and PBKDF2: half a second
 MOST_DOUBLINGS = 14  # of bcrypt: about a second
 _BCRYPT_READS = 72  # octets; what comes after has never mattered
@@ -30,6 +31,10 @@ _SPELLING = re.compile(r"\{(?P<name>[A-Za-z0-9-]+)(?:\.(?P<code>b64|base64|hex))
 _SHA_ROUNDS = re.compile(r"\$[56]\$rounds=(\d+)\$")
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 _PBKDF2 = re.compile(r"\$1\$([^$]*)\$(\d{1,9})\$([0-9a-f]{40})")
+_ARGON2_TEXT = re.compile(
+    r"\$argon2(?:id|i|d)(?:\$v=\d{1,2})?\$m=(\d{1,9}),t=(\d{1,9}),p=(\d{1,3})"
+    r"\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}"
+)
 _argon2 = PasswordHasher()
 
 
@@ -43,7 +48,7 @@ class Scheme:
 
     check: Callable[[bytes], None]
     verify: Callable[[bytes, bytes], bool]
-    coded: bool = False  # in base64, unless the spelling says otherwise
+    code: str = ""  # in which it is kept, unless the spelling says otherwise
 
 
 def scheme_of(text: str) -> str:
@@ -80,7 +85,7 @@ def _read(text: str) -> tuple[str, bytes]:
     if name not in SCHEMES:
         raise BadHashError(f"the scheme {name} is not known here")
     kept = text[spelling.end() :]
-    code = (spelling["code"] or ("b64" if SCHEMES[name].coded else "")).lower()
+    code = (spelling["code"] or SCHEMES[name].code).lower()
     try:
         return name, _decoded(kept, code)
     except ValueError as error:
@@ -96,7 +101,7 @@ def _decoded(kept: str, code: str) -> bytes:
     return kept.encode()
 
 
-def _digest(name: str, *, salted: bool = False) -> Scheme:
+def _digest(name: str, *, salted: bool = False, code: str = "b64") -> Scheme:
     """Return the scheme that keeps a digest of the password, and the salt after it."""
     size = hashlib.new(name, usedforsecurity=False).digest_size
 
@@ -109,7 +114,7 @@ def _digest(name: str, *, salted: bool = False) -> Scheme:
         digest = hashlib.new(name, password + kept[size:], usedforsecurity=False).digest()
         return compare_digest(digest, kept[:size])
 
-    return Scheme(check, verify, coded=True)
+    return Scheme(check, verify, code)
 
 
 def _check_of(handler: type[GenericHandler], kept: bytes) -> None:
@@ -139,11 +144,11 @@ def _verify_bcrypt(kept: bytes, password: bytes) -> bool:
 
 
 def _check_argon2(kept: bytes) -> None:
-    try:
-        cost = extract_parameters(kept.decode("ascii"))
-    except InvalidHashError:
-        raise ValueError("it is not one of Argon2") from None
-    if cost.memory_cost > MOST_MEMORY or cost.memory_cost * cost.time_cost > MOST_WORK:
+    found = _ARGON2_TEXT.fullmatch(kept.decode("ascii"))
+    if found is None:
+        raise ValueError("it is not one of Argon2")
+    memory, passes, lanes = map(int, found.groups())
+    if memory > MOST_MEMORY or memory * passes > MOST_WORK or lanes > MOST_LANES:
         raise ValueError("it costs too much memory or time")
 
 
@@ -193,12 +198,14 @@ def _verify_any_crypt(kept: bytes, password: bytes) -> bool:
 
 
 _MD5_CRYPT = Scheme(partial(_check_of, md5_crypt), partial(_verify_of, md5_crypt))
+_APR_CRYPT = Scheme(partial(_check_of, apr_md5_crypt), partial(_verify_of, apr_md5_crypt))
 _SHA256_CRYPT = Scheme(partial(_check_of, sha256_crypt), partial(_verify_of, sha256_crypt))
 _SHA512_CRYPT = Scheme(partial(_check_of, sha512_crypt), partial(_verify_of, sha512_crypt))
 _BLF_CRYPT = Scheme(_check_bcrypt, _verify_bcrypt)
 _ARGON2 = Scheme(_check_argon2, _verify_argon2)
 _CRYPTS: Mapping[bytes, Scheme] = {
     b"$1$": _MD5_CRYPT,
+    b"$apr1$": _APR_CRYPT,  # htpasswd's
     b"$5$": _SHA256_CRYPT,
     b"$6$": _SHA512_CRYPT,
     b"$2": _BLF_CRYPT,
@@ -222,6 +229,7 @@ SCHEMES: Mapping[str, Scheme] = {
     "SSHA256": _digest("sha256", salted=True),
     "SSHA512": _digest("sha512", salted=True),
     "LDAP-MD5": _digest("md5"),
+    "PLAIN-MD5": _digest("md5", code="hex"),
     "SMD5": _digest("md5", salted=True),
     "PLAIN": _CLEAR,
     "CLEAR": _CLEAR,
