@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 
 MEDIA_TYPE = "application/problem+json"
 SCHEMA = {
@@ -34,6 +35,7 @@ SCHEMA = {
         "field": "address",
     },
 }
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _PLACES = {"body", "query", "path", "header"}
 _TELLS_NOTHING = {"model_attributes_type", "dict_type"}
 
@@ -96,8 +98,11 @@ def tell_problems(app: FastAPI, troubles: Troubles) -> None:
         return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, *_fault(error.errors()[0]))
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        return problem_response(error.status_code, str(error.detail), headers=error.headers)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_methods(app, request))
+        return problem_response(error.status_code, str(error.detail), headers=headers)
 
     async def _trouble(_: Request, error: Exception) -> JSONResponse:
         met = next(kind for kind in type(error).__mro__ if kind in troubles)
@@ -122,6 +127,14 @@ def describe_problems(document: dict[str, Any]) -> None:
                     "description": status.phrase,
                     "content": {MEDIA_TYPE: reference},
                 }
+
+
+def _methods(app: FastAPI, request: Request) -> Iterator[str]:
+    """Yield the methods that the request's address takes (RFC 9110 §10.2.1)."""
+    for method in _METHODS:
+        asked = {**request.scope, "method": method}
+        if any(route.matches(asked)[0] is Match.FULL for route in app.routes):
+            yield method
 
 
 def _problems_of(path: str, method: str, operation: Mapping[str, Any]) -> Iterator[HTTPStatus]:

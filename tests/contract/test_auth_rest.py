@@ -94,7 +94,7 @@ async def test_whoami_shows_whose_credential_it_is(auth):
         "send_as": [],
         "disabled": False,
         "quota": None,
-        "has_challenge_secret": False,
+        "has_challenge_secret": True,
     }
 
 

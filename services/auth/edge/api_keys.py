@@ -1,5 +1,6 @@
 """``/v1/api-keys``: what opens this API to programs."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -39,7 +40,7 @@ class NewApiKey(Body):
     """A key to make."""
 
     name: Named = Field(description="What it is for.", examples=["backup"])
-    scopes: frozenset[Scope] = Field(
+    scopes: tuple[Scope, ...] = Field(
         min_length=1, description="What it may do; `write` implies `read`, `*` is everything."
     )
     expires_at: Moment | None = Field(default=None, description="When it ends; null: never.")
@@ -108,7 +109,7 @@ async def revoke_api_key(who: Allowed, desk: AtDesk, tags: Held, key: Id) -> Non
         change.note("removed", KIND, key, before=item.shown())
 
 
-def _guard(who: Caller, scopes: frozenset[str]) -> None:
+def _guard(who: Caller, scopes: Iterable[str]) -> None:
     lacking = sorted(scope for scope in scopes if not who.may(scope))
     if lacking:
         detail = f"this key does not have the scope {lacking[0]} itself"

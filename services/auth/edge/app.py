@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from starlette.exceptions import HTTPException
-from starlette.routing import Mount, Router
+from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kernel.problems import tell_problems
@@ -36,7 +36,7 @@ LONGEST_BODY = 524_288  # octets
 
 ROUTERS = [
     domains.router,
-    app_passwords.router,  # before users: a user's name may have slashes in it
+    app_passwords.router,
     users.router,
     whoami.router,
     aliases.router,
@@ -54,7 +54,7 @@ ROUTERS = [
 
 def application(desk: Desk) -> Router:
     """Return what answers HTTP for ``desk``."""
-    return Router([*internal_routes(desk), Mount("/", bounded(rest_api(desk)))])
+    return Router(internal_routes(desk), redirect_slashes=False, default=bounded(rest_api(desk)))
 
 
 def bounded(app: ASGIApp) -> ASGIApp:

@@ -26,7 +26,7 @@ router = APIRouter(tags=[KIND])
 Allowed = Annotated[Caller, may(KIND)]
 Name = Annotated[str, Path(description="A login name, or the user's address.")]
 App = Annotated[str, Path(description="The app password's name.")]
-OF_USER = "/v1/users/{name:path}/app-passwords"
+OF_USER = "/v1/users/{name:user}/app-passwords"
 OWN = "/v1/whoami/app-passwords"
 
 
@@ -34,7 +34,7 @@ class NewAppPassword(Body):
     """An app password to make."""
 
     name: Named = Field(description="Such as `phone`.", examples=["phone"])
-    purposes: frozenset[Purpose] = Field(
+    purposes: tuple[Purpose, ...] = Field(
         min_length=1, description="`send`: SMTP. `collect`: POP3 and IMAP."
     )
 
@@ -130,7 +130,9 @@ async def _add(
     async with desk.database.reading() as db:
         user = (await known_user(db, name)).user
     secret, kept = await desk.passwords.app_password(user.login, new.name, user.salt)
-    made = AppPassword(new.name, new.purposes, kept.hash, desk.clock(), sealed=kept.sealed)
+    made = AppPassword(
+        new.name, frozenset(new.purposes), kept.hash, desk.clock(), sealed=kept.sealed
+    )
     item = _item(made)
     try:
         async with desk.changing(who) as change:

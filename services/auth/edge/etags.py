@@ -71,25 +71,34 @@ def tell_not_modified(app: FastAPI) -> None:
 
 
 def _reading(
+    request: Request,
     response: Response,
     if_none_match: Annotated[
-        list[str] | None, Header(description="Tags that you have seen: 304 if it is one of them.")
-    ] = None,
+        str, Header(description="Tags that you have seen: 304 if it is one of them.")
+    ] = "",
 ) -> Tags:
-    return Tags(response, if_none_match=",".join(if_none_match) if if_none_match else None)
+    del if_none_match  # there may be several
+    return Tags(response, if_none_match=_joined(request, "If-None-Match"))
 
 
 def _changing(
+    request: Request,
     response: Response,
     if_match: Annotated[
-        list[str] | None, Header(description="The `ETag` that you have seen: 412 if it is older.")
-    ] = None,
+        str, Header(description="The `ETag` that you have seen: 412 if it is older.")
+    ] = "",
 ) -> Tags:
-    return Tags(response, if_match=",".join(if_match) if if_match else None)
+    del if_match  # there may be several
+    return Tags(response, if_match=_joined(request, "If-Match"))
 
 
 def _making(response: Response) -> Tags:
     return Tags(response)
+
+
+def _joined(request: Request, name: str) -> str | None:
+    """Return the value of all header fields of that name (RFC 9110 §5.3)."""
+    return ", ".join(request.headers.getlist(name)) if name in request.headers else None
 
 
 def _tags(text: str) -> list[tuple[str | None, str]]:

@@ -1,5 +1,6 @@
 """Fields that several resources share: addresses, patterns, and pages of a list."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -15,8 +16,10 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     StrictBool,
+    StrictInt,
 )
 from pydantic import WithJsonSchema as Schema
+from starlette.convertors import Convertor, register_url_convertor
 
 from kernel.model.address import Address, BadAddressError, parse_domain
 from services.auth.core.patterns import parse_pattern
@@ -46,21 +49,14 @@ Pattern = Annotated[str, AfterValidator(parse_pattern)]
 """``ann@example.org``, ``*@example.org``, ``example.org`` or ``*.example.org``."""
 
 Flag = StrictBool
+Number = StrictInt
 
-
-def _number(value: object) -> object:
-    """Refuse what JSON has other words for: ``"5"`` and ``true``."""
-    if isinstance(value, bool | str):
-        raise ValueError("a whole number is wanted")  # noqa: TRY004 - pydantic turns ValueError into an answer
-    return value
-
-
-Number = Annotated[int, BeforeValidator(_number)]
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)")
 
 
 def _moment(value: object) -> object:
     """Refuse all but texts with a time in them (RFC 3339): no counts of seconds, no bare days."""
-    if isinstance(value, datetime | str) and len(str(value)) > len("2026-01-01T"):
+    if isinstance(value, datetime) or (isinstance(value, str) and _MOMENT.fullmatch(value)):
         return value
     raise ValueError("write a moment such as 2026-01-31T12:00:00Z")
 
@@ -127,6 +123,23 @@ Containing = Annotated[
     str, Query(max_length=255, description="Only those with this text in them, in any case.")
 ]
 InDomain = Annotated[str, Query(max_length=255, description="Only those of this domain.")]
+
+
+class UserName(Convertor[str]):
+    """A user's name in a path: it may have slashes in it, and ends before ``/app-passwords``."""
+
+    regex = r"(?s:(?!/app-passwords(?:/|\Z)).)+"
+
+    def convert(self, value: str) -> str:
+        """Return the name."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return how it stands in a path."""
+        return value
+
+
+register_url_convertor("user", UserName())
 
 
 def address_in_path(text: str, what: str) -> Address:

@@ -141,14 +141,14 @@ async def add_user(who: Allowed, desk: AtDesk, tags: Made, new: NewUser) -> User
     return tags.show_new(item, KIND, user.login)
 
 
-@router.get("/{name:path}")
+@router.get("/{name:user}")
 async def show_user(_: Allowed, desk: AtDesk, tags: Seen, name: Name) -> UserItem:
     """Show one user."""
     async with desk.database.reading() as db:
         return tags.show(item_of(await known_user(db, name)))
 
 
-@router.patch("/{name:path}")
+@router.patch("/{name:user}")
 async def change_user(
     who: Allowed, desk: AtDesk, tags: Held, name: Name, changes: UserChanges
 ) -> UserItem:
@@ -168,7 +168,7 @@ async def change_user(
         return tags.show(await store(change, before, after, secrets))
 
 
-@router.delete("/{name:path}", status_code=HTTPStatus.NO_CONTENT)
+@router.delete("/{name:user}", status_code=HTTPStatus.NO_CONTENT)
 async def remove_user(who: Allowed, desk: AtDesk, tags: Held, name: Name) -> None:
     """Remove a user with addresses, app passwords and grants. The mailbox stays where it is."""
     async with desk.changing(who) as change:
