@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import asdict, fields
 from ipaddress import ip_network
 from pathlib import Path
 from typing import get_args
@@ -13,16 +14,26 @@ from kernel.model.events import Event
 from postroom import cli
 from postroom.reference import settings_page
 from postroom.serve import SERVICES
+from services.auth.core.listener import DEFAULTS, ListenerSettings
+from services.auth.core.relay import RULES
 from services.auth.settings import Settings as AuthSettings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     page for pattern in ("*.md", "docs/**/*.md", "bench/*.md") for page in ROOT.glob(pattern)
 )
+ARRANGEMENTS = "docs/arrangements.md"
 
 
 def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+STANDARDS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in read("docs/standards.md").splitlines()
+    if line.startswith("| RFC")
+]
 
 
 def make_targets() -> set[str]:
@@ -70,7 +81,7 @@ def test_every_postroom_command_that_is_named_exists(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_setting_that_is_named_exists(page):
     known = {*re.findall(r"POSTROOM_\w+", settings_page()), *compose_variables()}
-    named = set(re.findall(r"POSTROOM_[A-Z][A-Z_]*[A-Z]", page.read_text(encoding="utf-8")))
+    named = set(re.findall(r"POSTROOM_[A-Z][A-Z0-9_]*[A-Z0-9]", page.read_text(encoding="utf-8")))
 
     assert named <= known
 
@@ -92,6 +103,56 @@ def test_every_file_that_is_named_exists(page):
     named = re.findall(r"`((?:kernel|services|postroom|tests|migrations|deploy)/[\w./-]+)`", text)
 
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the table under ``heading``, without its head."""
+    (text,) = re.findall(rf"^## {heading}$(.*?)(?=^## |\Z)", read(page), re.MULTILINE | re.DOTALL)
+    lines = re.findall(r"^\| (.+) \|$", text, re.MULTILINE)
+    return [line.split(" | ") for line in lines[1:]]
+
+
+def test_the_rules_stand_in_their_order():
+    named = [cells[0].strip("`") for cells in rows(ARRANGEMENTS, "The rules in their order")]
+
+    assert named == [*(name for name, _ in RULES), "relay-denied"]
+
+
+def test_every_setting_of_a_listener_is_explained():
+    named = [cells[0].strip("`") for cells in rows(ARRANGEMENTS, "Settings of a listener")]
+
+    assert named == [field.name for field in fields(ListenerSettings)]
+
+
+def test_the_settings_of_a_listener_have_the_defaults_that_are_written():
+    settings = {name: asdict(listener) for name, listener in DEFAULTS.items()}
+
+    for cells in rows(ARRANGEMENTS, "Settings of a listener"):
+        name = cells[0].strip("`")
+        mx, users, implicit = (spoken(settings[listener][name]) for listener in DEFAULTS)
+        assert cells[1:3] == [mx, users if users == implicit else f"{users}, {implicit}"], name
+
+
+def spoken(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case ():
+            return "none"
+        case tuple() if len(value) > 1:
+            return "all"
+        case tuple():
+            return value[0]
+        case _:
+            return str(value)
+
+
+@pytest.mark.parametrize("cells", STANDARDS, ids=lambda cells: cells[0])
+def test_a_standard_that_is_followed_names_its_test(cells):
+    tests = re.findall(r"`(tests/[\w./]+)`", cells[-1])
+
+    assert cells[1] in ("yes", "partly", "no")
+    assert bool(tests) == (cells[1] != "no")
 
 
 @pytest.mark.parametrize("service", SERVICES)
