@@ -314,7 +314,7 @@ def test_a_grant_is_for_its_users_own_addresses(stack, user, own_address, counti
         session.quit()
 
     wait_until(lambda: is_relayed(stack, own_address, user, "own@remote.test"), "it is relayed")
-    with pytest.raises(smtplib.SMTPException, match="55[03]"):
+    with pytest.raises(smtplib.SMTPException, match=r"55[03]"):
         relay(stack, own_address, "boss@ours.test", "other@remote.test")
 
 
