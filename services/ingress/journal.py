@@ -40,6 +40,7 @@ def rejected(listener: str, client: str, what: Rejected) -> None:
         what.mail,
         listener=listener,
         client=client,
+        submitter=what.submitter,
         sender=str(what.sender or "<>"),
         reply=str(what.reply),
     )
@@ -53,6 +54,7 @@ def refused(listener: str, client: str, what: Refused) -> None:
         what.mail,
         listener=listener,
         client=client,
+        submitter=what.submitter,
         sender=str(what.sender or "<>"),
         recipient=str(what.recipient),
         rule=what.rule,

@@ -1,10 +1,12 @@
 """Who may relay, from the outside: real clients, real addresses, the answers they see."""
 
+import json
+import re
 import smtplib
 
 import pytest
 
-from tests.support.stack import DOMAIN, PASSWORD, STRANGER, send, wait_until
+from tests.support.stack import DOMAIN, LAN_CLIENT, PASSWORD, STRANGER, send, wait_until
 
 ANN = "ann@ours.test"
 MESSAGE = b"From: x@y.test\r\nSubject: hi\r\n\r\nhi\r\n"
@@ -130,6 +132,81 @@ def test_a_new_network_may_relay_within_a_second(stack):
     assert stack.call("auth", "/v1/networks", {"cidr": "127.0.0.3/32"})[0] == 201
 
     wait_until(lambda: answer() == 250, "the network is known", within=1)
+
+
+@pytest.fixture
+def roaming(stack):
+    """An address from which Ann has just collected her mail, and a listener that counts it."""
+    client = "127.0.0.4"
+    stack.call("auth", "/v1/networks", {"cidr": f"{client}/32"})  # or loopback gets no grant
+    listener = {"collection_grants": True}
+    assert stack.call("auth", "/v1/listeners/mx", listener, "PATCH")[0] == 200
+    report = {"service": "imap", "user": ANN, "client": client}
+    status, answer = stack.call("auth", "/v1/logins", report)
+    assert (status, answer["granted"]) == (200, True), answer
+    yield client
+    stack.call("auth", "/v1/listeners/mx", {"collection_grants": False}, "PATCH")
+    stack.call("auth", f"/v1/networks/{client}/32", method="DELETE")
+
+
+def story_of(stack, mail):
+    """Return the rules and the submitter in the mail log, and the rules in the timeline."""
+    wait_until(lambda: stack.mail(mail).get("timeline"), "the ledger knows it")
+    program = stack.programs.get("ingress") or stack.programs["all"]
+    lines = map(json.loads, filter(lambda line: mail in line, program.log.read_text().splitlines()))
+    (accepted,) = [line for line in lines if line["event"] == "accepted"]
+    timeline = stack.mail(mail)["timeline"]
+    rules = [entry["detail"] for entry in timeline if entry["stage"] == "accepted"]
+    return accepted["rules"], accepted.get("submitter", ""), rules
+
+
+def rule_in(content):
+    """Return the rule that our ``Received`` field names."""
+    (rule,) = re.findall(rb"\(rule ([^)]*)\);\r\n", content)
+    return rule.decode()
+
+
+@pytest.mark.parametrize(
+    ("rule", "how"),
+    [("lan", {"client": LAN_CLIENT}), ("authenticated", {"listener": "submission", "login": ANN})],
+    ids=["lan", "authenticated"],
+)
+def test_the_rule_that_let_a_mail_in_can_be_seen(stack, sink, rule, how):
+    recipient, login = f"{rule}@rules.test", how.get("login", "")
+
+    with stack.smtp(**how) as session:
+        mail = send(session, ANN, [recipient], MESSAGE)
+
+    (received,) = wait_until(lambda: sink.to(recipient), "the remote has the mail")
+    assert story_of(stack, mail) == ([rule], login, [rule])
+    assert rule_in(received.content) == rule
+
+
+def test_mail_under_a_grant_is_logged_under_its_user(stack, sink, roaming):
+    with stack.smtp(client=roaming) as session:
+        mail = send(session, ANN, ["grant@rules.test"], MESSAGE)
+
+    (received,) = wait_until(lambda: sink.to("grant@rules.test"), "the remote has the mail")
+    assert story_of(stack, mail) == (["collection-grant"], ANN, ["collection-grant"])
+    assert rule_in(received.content) == "collection-grant"
+    assert stack.mail(mail)["submitter"] == ANN
+
+
+def test_a_listener_may_be_for_the_lan_alone(stack):
+    def greeting(client):
+        try:
+            with stack.smtp(client=client):
+                return 220
+        except smtplib.SMTPConnectError as refusal:
+            return refusal.smtp_code
+
+    stack.call("auth", "/v1/listeners/mx", {"access": ["lan"]}, "PATCH")
+    try:
+        wait_until(lambda: greeting(STRANGER) == 554, "strangers are turned away", within=1)
+        assert greeting(LAN_CLIENT) == 220
+    finally:
+        stack.call("auth", "/v1/listeners/mx", {"access": ["any"]}, "PATCH")
+    wait_until(lambda: greeting(STRANGER) == 220, "strangers may come again", within=1)
 
 
 def test_strangers_do_not_reach_the_apis(stack):

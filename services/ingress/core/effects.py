@@ -127,6 +127,7 @@ class Refused:
     recipient: Address
     reply: Reply
     rule: str
+    submitter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ class Rejected:
     mail: MailId
     sender: Address | None
     reply: Reply
+    submitter: str
 
 
 Conversation = Say | Close | Admit | Decide | Login | StartTls

@@ -143,7 +143,10 @@ class Mailing(Identity):
             self._say(reply)
             return
         mail.was_refused = True
-        self._want(Refused(mail.id, mail.mail.sender, recipient.address, reply, answer.rule))
+        submitter = self._login or answer.submitter
+        self._want(
+            Refused(mail.id, mail.mail.sender, recipient.address, reply, answer.rule, submitter)
+        )
         if self._login:
             self._say(reply)
         else:

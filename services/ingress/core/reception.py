@@ -75,7 +75,8 @@ class Reception:
             return [Seal()]
         content = self._take_gathered()
         if self._refusal is not None:
-            return [Rejected(self._offer.id, self._offer.sender, self._refusal)]
+            offer = self._offer
+            return [Rejected(offer.id, offer.sender, self._refusal, offer.submitter)]
         return [Take(self._offer, content)]
 
     def _take_gathered(self) -> bytes:

@@ -68,6 +68,7 @@ def test_a_decision_is_passed_on_as_it_is():
             Address("nobody", "ours.test"),
             Reply(550, "5.1.1", "No such user here"),
             "local",
+            "",
         )
     ]
 
