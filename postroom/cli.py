@@ -48,6 +48,27 @@ COMMANDS = {
     "status": ("postroom.commands.status:status", "Say whether everything works."),
 }
 
+OPTIONS = {
+    "address": "ADDRESS",
+    "targets": "TARGET",
+    "cidr": "NETWORK",
+    "name": "NAME",
+    "pattern": "PATTERN",
+    "full_name": "--name",
+    "may_relay": "--relay",
+    "purposes": "--purpose",
+    "scopes": "--scope",
+    "expires_at": "--expires",
+    "sender": "--from",
+    "recipient": "--to",
+}
+"""How the command calls a field of the API, where that is not `--the-field`."""
+
+HELP = """Postroom, a mail system.
+
+Exit codes: 0 fine, 1 refused, 2 not understood, 3 no answer now (later maybe), 4 no such thing.
+"""
+
 
 def main() -> None:
     """Run the `postroom` command."""
@@ -71,7 +92,7 @@ def run(words: Sequence[str]) -> int:
 
 def build() -> App:
     """Return the command with its subcommands, each imported when it is called."""
-    app = App(name="postroom", help="Postroom, a mail system.", version=_version)
+    app = App(name="postroom", help=HELP, version=_version)
     for name, (place, purpose) in COMMANDS.items():
         app.command(place, name=name, help=purpose)
     return app
@@ -90,10 +111,13 @@ def _complain(error: Exception) -> int:
 
 
 def _words(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-    return "; ".join(faults)
+    if isinstance(error, ValidationError):
+        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        return "; ".join(faults)
+    if isinstance(error, RefusedError) and error.field:
+        option = OPTIONS.get(error.field) or f"--{error.field.replace('_', '-')}"
+        return f"{option}: {error}"
+    return str(error)
 
 
 def _hush() -> int:

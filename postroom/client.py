@@ -18,22 +18,10 @@ Item = dict[str, Any]
 PAGE = 200
 ATTEMPTS = 3  # at a change that others get in the way of
 PATIENCE = aiohttp.ClientTimeout(total=30, connect=5)
-
-OPTIONS = {
-    "address": "ADDRESS",
-    "targets": "TARGET",
-    "cidr": "NETWORK",
-    "name": "NAME",
-    "pattern": "PATTERN",
-    "full_name": "--name",
-    "may_relay": "--relay",
-    "purposes": "--purpose",
-    "scopes": "--scope",
-    "expires_at": "--expires",
-    "sender": "--from",
-    "recipient": "--to",
+_REFUSALS: Mapping[int, type[RefusedError]] = {
+    HTTPStatus.NOT_FOUND: NotFoundError,
+    HTTPStatus.PRECONDITION_FAILED: ChangedError,
 }
-"""How the command calls a field of the API, where that is not `--the-field`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +30,7 @@ class Credential:
 
     header: str
     name: str
+    login: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +50,11 @@ class Api:
         self._session = aiohttp.ClientSession(
             headers={"Authorization": credential.header}, timeout=PATIENCE
         )
+
+    @property
+    def login(self) -> str:
+        """As whom we log in; empty with an API key."""
+        return self._credential.login
 
     async def __aenter__(self) -> Self:
         return self
@@ -129,19 +123,17 @@ class Api:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise UnreachableError(f"no answer from {self._url} ({_words(error)})") from error
 
-    def _judge(self, status: int, content: Item) -> None:
+    def _judge(self, status: int, problem: Item) -> None:
+        """Raise what a problem (RFC 9457) means; its field is the top one."""
         if status < HTTPStatus.BAD_REQUEST:
             return
-        words = _explanation(content) or f"{self._url} answered {status}"
+        words = problem.get("detail") or problem.get("title") or f"{self._url} answered {status}"
         if status == HTTPStatus.UNAUTHORIZED:
             raise RefusedError(f"{self._url} does not accept {self._credential.name}")
-        if status == HTTPStatus.NOT_FOUND:
-            raise NotFoundError(words)
-        if status == HTTPStatus.PRECONDITION_FAILED:
-            raise ChangedError(words)
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise UnreachableError(words)
-        raise RefusedError(words)
+        kind = _REFUSALS.get(status, RefusedError)
+        raise kind(words, str(problem.get("field") or "").partition(".")[0])
 
 
 def auth() -> Api:
@@ -168,7 +160,7 @@ def credential_of(settings: CommandSettings) -> Credential:
         )
     login = settings.admin_login
     header = aiohttp.encode_basic_auth(login, password.get_secret_value())
-    return Credential(header, f"the credential of {login!r}")
+    return Credential(header, f"the credential of {login!r}", login)
 
 
 def given(**fields: object) -> Item:
@@ -190,15 +182,6 @@ async def _content(response: aiohttp.ClientResponse) -> Item:
         return {}
     content = await response.json(content_type=None)
     return content if isinstance(content, dict) else {"items": content}
-
-
-def _explanation(problem: Item) -> str:
-    """Return the words of a problem (RFC 9457), with the option that is at fault."""
-    words = str(problem.get("detail") or problem.get("title") or "")
-    field = str(problem.get("field") or "").partition(".")[0]
-    if not (field and words):
-        return words
-    return f"{OPTIONS.get(field) or '--' + field.replace('_', '-')}: {words}"
 
 
 def _words(error: Exception) -> str:

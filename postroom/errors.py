@@ -2,7 +2,14 @@
 
 
 class RefusedError(Exception):
-    """The server understood, and said no. The text is its explanation."""
+    """The server understood, and said no. The text is its explanation.
+
+    ``field`` is what the API calls the field at fault, if there is one.
+    """
+
+    def __init__(self, words: str, field: str = "") -> None:
+        super().__init__(words)
+        self.field = field
 
 
 class NotFoundError(RefusedError):

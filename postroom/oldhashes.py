@@ -9,7 +9,7 @@ from base64 import b64decode
 from postroom.client import Item
 
 _CLEAR = {"PLAIN", "CLEAR", "CLEARTEXT"}
-_DIGESTS = {"MD5", "LDAP-MD5", "SHA", "SHA1", "SHA256", "SHA512"}
+_DIGESTS = {"MD5", "LDAP-MD5", "PLAIN-MD5", "SHA", "SHA1", "SHA256", "SHA512"}
 _SALTED = {"SMD5", "SSHA", "SSHA256", "SSHA512"}
 _CRYPTED = {"CRYPT", "MD5-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT", "BLF-CRYPT"}
 _SLOW = {"PBKDF2", "ARGON2I", "ARGON2ID"}

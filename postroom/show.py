@@ -58,8 +58,9 @@ def show_one(
     if as_json:
         show_json(item)
         return
-    rows = [[name, plain(value)] for name, value in spoken(item).items()]
-    red = [False, *(name in alarms and bool(value) for name, value in item.items())]
+    shown = spoken(item)
+    rows = [[name, plain(value)] for name, value in shown.items()]
+    red = [False, *(name in alarms and bool(item[name]) for name in shown)]
     for line, alarm in zip(table(["SETTING", "VALUE"], rows), red, strict=False):
         say(line, alarm=alarm)
 

@@ -53,17 +53,24 @@ class Takeover:
         try:
             self.outcomes.append(Outcome(line, who, await doing, why))
         except RefusedError as error:
-            self.outcomes.append(Outcome(line, who, "failed", str(error)))
+            words = f"{error.field}: {error}" if error.field else str(error)
+            self.outcomes.append(Outcome(line, who, "failed", words))
 
     async def _user(self, entry: Entry) -> Deed:
         """Bring a user, found by the address: the login may be somebody else's here."""
         found = await self._find(USERS, entry.address)
         if found is not None:
+            self._spare_ourselves(found)
             return await self._change(USERS, entry.address, found, entry.differences)
         if self.trial and entry.login and await self._find(USERS, entry.login):
-            raise RefusedError(f"--login: {entry.login} exists already")
+            raise RefusedError(f"{entry.login} exists already", "login")
         login = {"login": entry.login} if entry.login else {}
         return await self._add(USERS, {"address": entry.address, **login, **entry.facts})
+
+    def _spare_ourselves(self, found: Item) -> None:
+        """With another password we would shut ourselves out in the middle of the work."""
+        if self.update and found["login"] == self.api.login:
+            raise RefusedError("the command itself logs in as this user: change it apart")
 
     async def _alias(self, alias: str, targets: Sequence[str]) -> Deed:
         found = await self._find(ALIASES, alias)
@@ -82,7 +89,7 @@ class Takeover:
         if self.trial:
             domain = body["address"].rpartition("@")[2]
             if await self._find(DOMAINS, domain) is None:
-                raise RefusedError(f"{domain} is no domain of ours")
+                raise RefusedError(f"{domain} is no domain of ours", "address")
         else:
             await self.api.post(path, body=body)
         return "added"

@@ -23,6 +23,7 @@ LISTENERS = Resource(
         "collection_grants": "GRANTS COUNT",
         "relay_outside_lan": "OPEN RELAY",
     },
+    spoken=lambda listener: {"name": "", **listener},
     alarms=("relay_outside_lan",),
 )
 

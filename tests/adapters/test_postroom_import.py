@@ -59,6 +59,7 @@ async def stored_hash(auth, login):
                 "SHA512.b64",
                 "SMD5",
                 "LDAP-MD5",
+                "PLAIN-MD5",
                 "MD5-CRYPT",
                 "SHA256-CRYPT",
                 "SHA512-CRYPT",
@@ -177,8 +178,18 @@ async def test_a_line_that_is_wrong_stops_nobody_else(auth, take_over):
         "eve@ours.test": "failed",
         "fay@ours.test": "added",
     }
-    assert became["eve@ours.test"][1].startswith("--password-hash: this is no hash of SSHA")
-    assert became["dan@elsewhere.test"][1] == "ADDRESS: elsewhere.test is no domain of ours"
+    assert became["eve@ours.test"][1].startswith("password_hash: this is no hash of SSHA")
+    assert became["dan@elsewhere.test"][1] == "address: elsewhere.test is no domain of ours"
+
+
+async def test_the_one_who_does_it_is_not_shut_out(auth, take_over):
+    text = f"admin@ours.test:{SSHA}\nann@ours.test:{SSHA}\n"
+
+    code, became = await take_over(text, "--update")
+
+    assert code == cli.REFUSED
+    assert became["admin@ours.test"][0] == "failed"
+    assert became["ann@ours.test"] == ("added", "")
 
 
 async def test_a_locked_account_is_no_failure(auth, take_over):
