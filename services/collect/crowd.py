@@ -28,8 +28,7 @@ class Crowd:
         """Let a client in, or send it away."""
         if self.size >= self._most or self._counts[wire.client] >= self._most_per_address:
             metrics.turned_away(entrance.name).inc()
-            wire.transport.write(f"{replies.TOO_MANY_CONNECTIONS}\r\n".encode())
-            wire.close()
+            wire.turn_away(f"{replies.TOO_MANY_CONNECTIONS}\r\n".encode())
             return
         task = asyncio.create_task(Visit(entrance, wire).run())
         self._visits[task] = wire
@@ -40,7 +39,7 @@ class Crowd:
         """Listen to nobody any more; what they have asked for until now gets ``grace`` seconds."""
         self._most = 0
         for wire in self._visits.values():
-            wire.hear_no_more()
+            wire.dismiss()
         if self._visits:
             await asyncio.wait(self._visits, timeout=grace)
         await end_all(self._visits)

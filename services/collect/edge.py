@@ -67,14 +67,13 @@ class Visit:
         try:
             async with self._claim:
                 await self._converse()
+            await self._wire.close(self._entrance.idle_limit)
         except OSError as error:  # a timeout is one
             _log.debug("gone", **self._who(), why=repr(error))
-            self._wire.abort()
         except Exception:  # noqa: BLE001 - our own fault ends one session, and no other
             _log.exception("a session failed", **self._who())
-            self._wire.abort()
         finally:
-            self._wire.close()
+            self._wire.abort()
             self._note_end()
 
     async def _converse(self) -> None:

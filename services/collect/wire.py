@@ -15,6 +15,8 @@ TLS_HANDSHAKE = 30.0
 """Seconds that a client may take for a TLS handshake."""
 TLS_SHUTDOWN = 5.0
 """Seconds that a client may take to say goodbye to TLS."""
+LINGER = 1.0
+"""Seconds that a client has for our last words, when it is we who want to go."""
 _ENOUGH = 65_536  # octets to have at hand, before we read on
 
 
@@ -27,7 +29,8 @@ class Wire(asyncio.Protocol):
         self._made = made
         self._octets = bytearray()
         self._is_over = False  # nothing more will come
-        self._is_lost = False
+        self._is_dismissed = False
+        self._lost = asyncio.Event()
         self._has_news = asyncio.Event()
         self._is_writable = asyncio.Event()
         self._is_writable.set()
@@ -53,7 +56,7 @@ class Wire(asyncio.Protocol):
         """Send ``octets``; return once there is room for more. Raises `ConnectionError`."""
         self.transport.write(octets)
         await self._is_writable.wait()
-        if self._is_lost:
+        if self._lost.is_set():
             raise ConnectionResetError("the client has gone")
 
     async def take_up_tls(self, context: ssl.SSLContext) -> None:
@@ -68,17 +71,25 @@ class Wire(asyncio.Protocol):
             ssl_handshake_timeout=TLS_HANDSHAKE,
             ssl_shutdown_timeout=TLS_SHUTDOWN,
         )
-        if transport is None or self._is_lost:
+        if transport is None or self._lost.is_set():
             raise ConnectionResetError("the client has gone")
         self.transport = transport
 
-    def hear_no_more(self) -> None:
+    def dismiss(self) -> None:
         """Let `read` say that this is the end."""
+        self._is_dismissed = True
         self._octets.clear()
         self.eof_received()
 
-    def close(self) -> None:
-        """Close once everything is sent."""
+    async def close(self, limit: float) -> None:
+        """Close once everything is sent. Raises `TimeoutError` if that takes too long."""
+        self.transport.close()
+        async with asyncio.timeout(LINGER if self._is_dismissed else limit):
+            await self._lost.wait()
+
+    def turn_away(self, words: bytes) -> None:
+        """Say ``words`` and close."""
+        self.transport.write(words)
         self.transport.close()
 
     def abort(self) -> None:
@@ -111,7 +122,8 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
         """Let nobody wait any longer."""
-        self._is_over = self._is_lost = True
+        self._is_over = True
+        self._lost.set()
         self._has_news.set()
         self._is_writable.set()
 

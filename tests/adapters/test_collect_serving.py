@@ -145,13 +145,15 @@ class Client:
 async def connected(house, listener="pop3", *, login=False, **options):
     reader, writer = await asyncio.open_connection(*house.address(listener), **options)
     client = Client(reader, writer)
-    assert (await client.hear()).startswith("+OK")
-    if login:
-        await client.say("USER ann", "PASS secret")
+    try:
         assert (await client.hear()).startswith("+OK")
-        assert "messages" in (await client.hear())
-    yield client
-    client.drop()
+        if login:
+            await client.say("USER ann", "PASS secret")
+            assert (await client.hear()).startswith("+OK")
+            assert "messages" in (await client.hear())
+        yield client
+    finally:
+        client.drop()
 
 
 async def soon(condition):
@@ -347,7 +349,7 @@ async def test_who_does_not_log_in_has_to_go(tmp_path):
     limit = timedelta(seconds=0.3)
     async with open_house(tmp_path, login_timeout=limit) as house, connected(house) as client:
         for _ in range(2):
-            await client.ask("CAPA")
+            assert await client.ask("NOOP") == "-ERR Not now"
             await asyncio.sleep(0.1)
 
         assert await client.hear_end() == b""
@@ -410,6 +412,17 @@ async def test_who_hangs_at_the_end_is_dropped(tmp_path):
 
         assert house.collect.crowd.size == 0
         assert len(house.box) == 2
+
+
+async def test_who_does_not_hear_our_last_words_does_not_keep_us(tmp_path):
+    async with open_house(tmp_path) as house:
+        async with connected(house, "pop3s", login=True, ssl=TRUSTING) as client:
+            client.writer.transport.pause_reading()
+            started = asyncio.get_running_loop().time()
+            await house.collect.crowd.see_out(5)
+
+        assert asyncio.get_running_loop().time() - started < 4
+        assert house.collect.crowd.size == 0
 
 
 async def test_the_log_and_the_counters_tell_who_took_what(house):
