@@ -148,6 +148,15 @@ async def test_a_change_of_the_directory_drops_what_is_known(directory):
     assert directory.recall([ANN, BOB]) == {}
 
 
+@pytest.mark.parametrize("kind", ["grants", "lockouts", "app-passwords", "api-keys"])
+async def test_a_change_that_concerns_logins_alone_drops_nothing(directory, kind):
+    known = await directory.look_up([ANN, BOB])
+
+    await directory.forget(DirectoryChanged(kind, "x"))
+
+    assert directory.recall([ANN, BOB]) == known
+
+
 async def test_an_answer_given_before_a_change_is_not_remembered_after_it(directory, auth):
     auth.open.clear()
     asker = asyncio.create_task(directory.look_up([ANN]))

@@ -10,6 +10,7 @@ from kernel.model.address import Address
 from kernel.model.envelope import INLINE_LIMIT, Body
 from kernel.model.questions import PlaintextAuth, RelayAnswer, TlsMode
 from kernel.model.reply import Reply
+from kernel.sasl import MECHANISMS
 from services.ingress.core import effects, replies
 from tests.support.mail import ANN, BOB
 from tests.unit.ingress.talk import ENVELOPE, HELLO, LISTENER, TAKEN, TLS, talk
@@ -259,6 +260,9 @@ lines = st.sampled_from(
         b"RSET\r\n",
         b"STARTTLS\r\n",
         b"AUTH LOGIN\r\n",
+        b"AUTH CRAM-MD5\r\n",
+        b"AUTH SCRAM-SHA-256 biwsbj1hbm4scj14\r\n",
+        b"AUTH SCRAM-SHA-256-PLUS =\r\n",
         b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n",
         b"YW5u\r\n",
         b"*\r\n",
@@ -271,7 +275,13 @@ lines = st.sampled_from(
 
 @given(st.lists(lines, max_size=30), st.lists(st.integers(0, 200_000), max_size=12))
 def test_however_the_octets_are_cut_the_same_comes_out(said, cuts):
-    listener = replace(LISTENER, tls=TlsMode.NONE, plaintext_auth=PlaintextAuth.ALWAYS)
+    listener = replace(
+        LISTENER,
+        tls=TlsMode.NONE,
+        mechanisms=tuple(MECHANISMS),
+        plaintext_auth=PlaintextAuth.ALWAYS,
+        restricted=True,
+    )
     octets = b"".join([HELLO, ENVELOPE, *said])
     places = sorted({0, *(cut % (len(octets) + 1) for cut in cuts), len(octets)})
     pieces = [octets[a:b] for a, b in itertools.pairwise(places)]
@@ -287,6 +297,6 @@ def test_however_the_octets_are_cut_the_same_comes_out(said, cuts):
 
 @given(st.lists(lines | st.binary(max_size=200), max_size=30))
 def test_whatever_comes_every_reply_is_well_formed(said):
-    one = talk(*said)
+    one = talk(*said, listener=replace(LISTENER, mechanisms=tuple(MECHANISMS)), tls=TLS)
 
     assert re.fullmatch(rb"(?:%b)*" % REPLY.pattern, one.said)
