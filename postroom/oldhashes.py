@@ -38,8 +38,9 @@ def secret_of(kept: str) -> Item:
         raise NoSecretError("has no password")
     if rest.startswith(_LOCKED):
         raise NoSecretError("is locked")
-    if not spelled:
-        return _unspelled(kept)
+    if not spelled or scheme.upper() == "CRYPT":
+        _expect_crypt(rest)
+        return {"password_hash": kept}
     if scheme.upper() not in SCHEMES:
         raise ValueError(f"the scheme {{{scheme}}} is not known here")
     if scheme.upper() in _CLEAR:
@@ -53,14 +54,13 @@ def looks_hashed(password: str) -> bool:
     return password.startswith(CRYPTS) or bool(spelled and spelled["scheme"].upper() in SCHEMES)
 
 
-def _unspelled(kept: str) -> Item:
+def _expect_crypt(kept: str) -> None:
     if kept == "x":
         raise NoSecretError("has the password in another file, such as /etc/shadow")
     if not kept.startswith("$"):
-        raise ValueError("the hash has no scheme: write it before it, as in {SSHA}")
+        raise ValueError("the hash has no scheme that is known here: name it, as in {SSHA}")
     if not kept.startswith(CRYPTS):
         raise ValueError(f"hashes that begin with ${kept.split('$')[1]}$ are not known here")
-    return {"password_hash": kept}
 
 
 def _decoded(kept: str, code: str) -> str:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from pydantic import ByteSize, TypeAdapter
+from pydantic import ByteSize, TypeAdapter, ValidationError
 
 When = datetime | timedelta
 """A point of time, or how far it is from now."""
@@ -24,7 +24,10 @@ def octets(size: str) -> int | None:
     """Return how many octets ``size`` is; `none` is no limit. Raises ``ValueError``."""
     if size.strip().casefold() == NONE:
         return None
-    return int(TypeAdapter(ByteSize).validate_python(size))
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(size))
+    except ValidationError:
+        raise ValueError(f"{size!r} is no size: write it like 500MiB") from None
 
 
 def _spelled(point: datetime) -> str:

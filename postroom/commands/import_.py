@@ -18,7 +18,7 @@ COLUMNS = {"line": "LINE", "who": "WHO", "deed": "BECAME", "why": "WHY"}
 
 
 async def import_(
-    file: Path,
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     *,
     style: Annotated[Style | None, Parameter(name="--format")] = None,
     domain: str = "",
@@ -34,7 +34,7 @@ async def import_(
         A CSV file whose header row has some of these columns: login, address, password,
         password_hash, full_name, may_relay, administrator, disabled, send_as, quota, aliases.
         Or a passwd-style file, with lines such as `ann:{SSHA}...:::Ann Example::` or
-        `ann@example.org:$6$...`. It may be /dev/stdin.
+        `ann@example.org:$6$...`. Or `-` for what comes in.
     style
         How it is written; seen from its first line if not given.
     domain
@@ -45,7 +45,7 @@ async def import_(
         Change nothing, and say what would become of each.
 
     """
-    reading = read_users(await asyncio.to_thread(file.read_bytes), style, domain)
+    reading = read_users(await asyncio.to_thread(_octets, file), style, domain)
     async with auth() as api:
         takeover = Takeover(api, update=update, trial=dry_run)
         takeover.pass_over(reading.faults)
@@ -55,6 +55,10 @@ async def import_(
             _show(takeover.outcomes, as_json=as_json)
     print(_summary(reading, takeover), file=sys.stderr)
     return 1 if any(outcome.deed == "failed" for outcome in takeover.outcomes) else 0
+
+
+def _octets(file: Path) -> bytes:
+    return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
 
 
 def _show(outcomes: list[Outcome], *, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """Users of other servers, taken over by the command into a real auth."""
 
 import asyncio
+import io
 import json
 
 import pytest
@@ -207,6 +208,15 @@ async def test_people_read_a_table_and_a_summary(auth, tmp_path, capsys):
     told = capsys.readouterr()
     assert told.out.splitlines()[1].split() == ["1", "ann@ours.test", "added", "-"]
     assert told.err == "read as Latin-1: 1 added\n"
+
+
+async def test_a_file_may_come_in_by_a_pipe(auth, monkeypatch, capsys):
+    line = io.BytesIO(f"ann@ours.test:{SSHA}".encode())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(line))
+
+    assert await postroom("import", "-", "--dry-run") == 0
+
+    assert "1 added (a trial: nothing is changed)" in capsys.readouterr().err
 
 
 async def test_what_was_done_is_told_also_when_the_server_goes_away(

@@ -87,7 +87,9 @@ def test_who_cannot_log_in_is_passed_over_with_a_word(kept, said):
     [
         ("{NTLM}abc", "the scheme {NTLM} is not known here"),
         ("{scram-sha-256}4096,abc", "the scheme {scram-sha-256} is not known here"),
-        ("ab01FAX.bQRSU", "the hash has no scheme: write it before it, as in {SSHA}"),
+        ("ab01FAX.bQRSU", "the hash has no scheme that is known here: name it, as in {SSHA}"),
+        ("{CRYPT}ab01FAX.b", "the hash has no scheme that is known here: name it, as in {SSHA}"),
+        ("{crypt}$y$j9T$abc", "hashes that begin with $y$ are not known here"),
         ("$y$j9T$abc$def", "hashes that begin with $y$ are not known here"),
         ("$apr1$abc$def", "hashes that begin with $apr1$ are not known here"),
         ("{PLAIN.b64}%%%", "Only base64 data is allowed"),

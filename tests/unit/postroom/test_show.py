@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from postroom.show import plain, span, table, until
+from postroom.show import moment, plain, span, table, until
 from tests.support.mail import NOON
 
 
@@ -13,6 +13,14 @@ def test_columns_are_as_wide_as_their_widest_word():
         "A      B",
         "one    x",
         "three  y",
+    ]
+
+
+def test_a_wide_letter_takes_two_columns():
+    assert list(table(["A", "B"], [["佐藤", "x"], ["Jörg", "y"]])) == [
+        "A     B",
+        "佐藤  x",
+        "Jörg  y",
     ]
 
 
@@ -42,6 +50,10 @@ def test_values_fit_on_a_terminal(value, shown):
 )
 def test_a_span_is_told_in_its_two_largest_units(seconds, shown):
     assert span(timedelta(seconds=seconds)) == shown
+
+
+def test_what_never_was_has_no_time():
+    assert (moment(None), moment("2026-01-05T12:00:00Z")) == ("-", "2026-01-05 12:00:00")
 
 
 def test_what_is_due_is_due_now():
