@@ -53,20 +53,20 @@ class Logins:
         suspects = suspects_of(known_as, question.client)
 
         if await self._lockouts.forbid(suspects):
-            return _answer(question, LoginVerdict.LOCKED)
+            return _answer(question, name, LoginVerdict.LOCKED)
         proof = await self._proofs.judge(question, known_as, user) if name else NOTHING
         if proof.continues:
-            return _answer(question, LoginVerdict.CONTINUE, message=proof.message)
+            return _answer(question, name, LoginVerdict.CONTINUE, message=proof.message)
         verdict = await self._verdict(user, proof, suspects)
 
         if user is None or verdict is not LoginVerdict.GRANTED:
-            return _answer(question, verdict)
+            return _answer(question, name, verdict)
         await self._lockouts.forgive(suspects[0])
         if proof.app is not None:
             self._upkeep.note_use(proof.app)
         elif question.mechanism in SHOW_PASSWORD:
             self._upkeep.renew(user, question.password)
-        return _answer(question, verdict, user, proof.message)
+        return _answer(question, name, verdict, user, proof.message)
 
     async def find(self, name: str) -> User | None:
         """Return the user with this login name, or whose address it is.
@@ -132,22 +132,26 @@ def _primary(domains: Domains) -> str:
 
 
 def _answer(
-    question: LoginQuestion, verdict: LoginVerdict, user: User | None = None, message: bytes = b""
+    question: LoginQuestion,
+    name: str | None,
+    verdict: LoginVerdict,
+    user: User | None = None,
+    message: bytes = b"",
 ) -> LoginAnswer:
-    _note(verdict, question)
+    _note(question, name or "", verdict)
     if user is None:
         return LoginAnswer(verdict, message=message)
     return LoginAnswer(verdict, user.login, user.administrator, user.address, message)
 
 
-def _note(verdict: LoginVerdict, question: LoginQuestion) -> None:
+def _note(question: LoginQuestion, name: str, verdict: LoginVerdict) -> None:
     _COUNTED[verdict].inc()
     fine = verdict in {LoginVerdict.GRANTED, LoginVerdict.CONTINUE}
     log = _log.debug if fine else _log.warning
     log(
         "login",
         verdict=verdict.value,
-        login=printable(question.login[:LONGEST_LOGIN]),
+        login=printable(name[:LONGEST_LOGIN]),
         service=question.service,
         listener=question.listener,
         client=question.client,
