@@ -22,7 +22,6 @@ from pathlib import Path
 import pytest
 
 from postroom import cli
-from postroom.probing import own_addresses
 from tests.support.ports import free_port
 from tests.support.sink import Sink
 from tests.support.stack import PASSWORD, ROOT, Stack, make_stack, send, wait_until
@@ -127,18 +126,28 @@ class Arrangement:
 
 @contextmanager
 def arrangement(
-    title: str, folder: Path, urls: object = None, addresses: dict | None = None, **settings: str
+    title: str, folder: Path, urls: object = None, addresses: dict | None = None
 ) -> Iterator[Arrangement]:
     """Start a stack on which the section ``title`` of the page is to be followed."""
     sink = Sink(free_port()).start()
-    routes = json.dumps({"*": f"127.0.0.1:{sink.port}"})
-    common = {"domain": "example.test", "hostname": "mail.example.test", "routes": routes}
+    remote = f"127.0.0.1:{sink.port}"
+    servers = {"smarthost.example.net:25": remote, "192.0.2.25:25": remote}
+    fences = section(title, HERE | servers | (addresses or {}))
     kind = "brokered" if urls else "embedded"
+    names = {"domain": "example.test", "hostname": "mail.example.test"}
+    settings = {"routes": json.dumps({"*": remote})} | settings_in(fences)
     try:
-        with make_stack(kind, folder, urls, **common, **settings).running() as stack:
-            yield Arrangement(stack, sink, section(title, HERE | (addresses or {})))
+        with make_stack(kind, folder, urls, **names, **settings).running() as stack:
+            yield Arrangement(stack, sink, [fence for fence in fences if fence.kind != "sh"])
     finally:
         sink.stop()
+
+
+def settings_in(fences: list[Fence]) -> dict[str, str]:
+    """Return the settings that the page sets before `make run`."""
+    words = [word for fence in fences if fence.kind == "sh" for word in shlex.split(fence.lines[0])]
+    given = [word.removeprefix("POSTROOM_").split("=", 1) for word in words if "=" in word]
+    return {name.lower(): value for name, value in given}
 
 
 def section(title: str, here: dict[str, str]) -> list[Fence]:
@@ -153,9 +162,8 @@ def section(title: str, here: dict[str, str]) -> list[Fence]:
 @pytest.fixture(scope="module")
 def hotel() -> Iterator[str]:
     """An address that is neither loopback nor in the LAN, from which this machine can send."""
-    known = [address for address in own_addresses() if ":" not in address]
-    if known:
-        yield known[0]
+    if address := own_address():
+        yield address
         return
     address = "198.51.100.7"
     added = subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=False)
@@ -164,9 +172,18 @@ def hotel() -> Iterator[str]:
     subprocess.run(["ip", "address", "delete", f"{address}/32", "dev", "lo"], check=True)
 
 
+def own_address() -> str:
+    """Return this machine's address in its network; empty if it is in none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 9))  # sends nothing
+        except OSError:
+            return ""
+        return probe.getsockname()[0]
+
+
 def test_port_25_only(tmp_path):
-    only_25 = {"ingress_listen_submission": "", "ingress_listen_submissions": ""}
-    with arrangement("Port 25 only", tmp_path, **only_25) as here:
+    with arrangement("Port 25 only", tmp_path) as here:
         here.set_up()
         here.follow()
 
