@@ -20,7 +20,7 @@ from kernel.mailboxes.port import (
     MessageMissingError,
 )
 from kernel.model.address import Address
-from kernel.model.questions import LoginAnswer
+from kernel.model.questions import LoginAnswer, LoginVerdict
 from services.collect import metrics
 from services.collect.core import effects
 from services.collect.core.doorway import Doorway
@@ -127,7 +127,7 @@ class Visit:
             _log.warning("auth cannot be asked", **self._who(), why=str(error))
             self._count("unavailable")
             return None
-        if answer.verdict not in ("granted", "continue"):
+        if answer.verdict in (LoginVerdict.REFUSED, LoginVerdict.LOCKED):
             self._count(answer.verdict.value)
         return answer
 

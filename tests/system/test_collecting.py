@@ -46,7 +46,7 @@ def write_to(stack, address, text=b"..two dots\r\nbye\r\n"):
 
 
 @contextmanager
-def collecting(stack, user, client="127.0.0.1", *, tls=True):
+def collecting(stack, user, client="127.0.0.1", *, tls=True, password=PASSWORD):
     """Yield a POP3 session that is logged in; nobody says QUIT for it."""
     line = socket.create_connection(("127.0.0.1", stack.ports["pop3"]), 10, (client, 0))
     session = Pop3(line)
@@ -54,7 +54,7 @@ def collecting(stack, user, client="127.0.0.1", *, tls=True):
         if tls:
             session.stls(TRUSTING)
         session.user(user)
-        session.pass_(PASSWORD)
+        session.pass_(password)
         yield session
     finally:
         session.close()
@@ -110,6 +110,23 @@ def test_a_wrong_password_opens_nothing(stack, user):
     with pytest.raises(poplib.error_proto, match=r"-ERR \[AUTH\]"):
         session.pass_("wrong")
     session.close()
+
+
+def test_an_app_password_opens_what_it_is_for(stack, user):
+    secrets = {}
+    for purpose in ("collect", "send"):
+        body = {"name": purpose, "purposes": [purpose]}
+        status, made = stack.call("auth", f"/v1/users/{user}/app-passwords", body)
+        assert status == 201, made
+        secrets[purpose] = made["secret"]
+
+    with collecting(stack, user, password=secrets["collect"]) as session:
+        assert session.stat()[0] == 1
+    with (
+        pytest.raises(poplib.error_proto, match=r"-ERR \[AUTH\]"),
+        collecting(stack, user, password=secrets["send"]),
+    ):
+        pass
 
 
 def test_a_password_is_not_asked_for_in_the_clear_from_elsewhere(stack, user, own_address):

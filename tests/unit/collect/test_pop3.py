@@ -453,6 +453,15 @@ def test_however_the_octets_are_cut_the_same_is_said(spoken, cuts, part):
     assert cut.core.octets == whole.core.octets
 
 
+@given(st.lists(st.binary() | commands, max_size=30), st.booleans())
+def test_whatever_comes_there_is_an_answer_to_each_line(spoken, logged_in):
+    one = talk(*[LOGIN] * logged_in, max_errors=1000)
+    for octets in spoken:
+        said = one.hear(octets.replace(b"\n", b"") + b"\r\n")
+        assert one.closed or said.startswith((b"+OK", b"-ERR", b"+ "))
+        assert one.closed or said.endswith(b"\r\n")
+
+
 @given(st.lists(commands), st.booleans())
 def test_no_command_but_quit_deletes_anything(spoken, logged_in):
     one = talk(*[LOGIN] * logged_in)
