@@ -1,16 +1,23 @@
 """`postroom selftest`: whether strangers can relay, found out by trying."""
 
-import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from kernel.model.reply import Reply
 from postroom.client import Api, Item, auth
 from postroom.errors import UnreachableError
-from postroom.probing import Meeting, Way, meet, replies_to, ways_to
 from postroom.settings import CommandSettings
 from postroom.show import AsJson, Words, say, show, show_json
+from services.ingress.adapters.visiting import (
+    Meeting,
+    NotReachedError,
+    Way,
+    meet,
+    replies_to,
+    ways_to,
+)
 from services.ingress.core.grammar import parse_mail, parse_rcpt
 from services.ingress.core.probes import HELO, LOOPBACK, STRANGER, VICTIM, Names, Probe, probes
 from services.ingress.core.selftest import STRANGERS, Finding, Verdict, relayed, reply_of
@@ -127,17 +134,21 @@ def _places(names: tuple[str, ...], smtp: str) -> dict[str, str]:
 async def _test(api: Api, name: str, listen: str, source: str) -> Tested:
     implicit_tls = (await api.get("v1/listeners", name))["tls"] == _IMPLICIT
     oracle = Oracle(api, name, await _our_domain(api))
+    met = None
     for way in ways_to(listen, source, implicit_tls=implicit_tls):
-        met = await asyncio.to_thread(meet, way)
-        if not await oracle.has_in_lan(met.source):
-            return await _try(oracle, way, met)
+        with suppress(NotReachedError):
+            met = await meet(way)
+            if not await oracle.has_in_lan(met.source):
+                return await _try(oracle, way, met)
+    if met is None:
+        raise UnreachableError(f"nobody answers at {listen}, where {name} should listen")
     return await _ask(oracle, met)
 
 
 async def _try(oracle: Oracle, way: Way, met: Meeting) -> Tested:
     """Say the probes over SMTP; the oracle names the rule by which one was taken."""
     trying = probes(oracle.names(met.name, _address(way)))
-    replies = await asyncio.to_thread(replies_to, way, trying)
+    replies = await replies_to(way, trying, set())
     findings = [Finding(*pair) for pair in zip(trying, replies, strict=True)]
     findings = [
         replace(found, rule=(await oracle.finding(met.source, found.probe)).rule)

@@ -5,11 +5,10 @@ Emits `MailAccepted`. Asks auth who may do what.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any
 
 import structlog
 
@@ -22,8 +21,9 @@ from kernel.platform import Platform
 from kernel.runtime import Service, run
 from kernel.settings import host_and_port
 from services.ingress.adapters.directory import HttpDirectory
+from services.ingress.adapters.visiting import Caller
 from services.ingress.core.doorway import Doorway
-from services.ingress.core.probes import Names, probes
+from services.ingress.core.probes import Names
 from services.ingress.crowd import Crowd
 from services.ingress.edge import Connection, Entrance
 from services.ingress.intake import Intake
@@ -58,6 +58,7 @@ class _House:
     directory: Directory
     crowd: Crowd
     certificate: Certificate
+    callers: set[Caller] = field(default_factory=set)
 
     def entrance(self, name: str) -> Entrance:
         doorway_of = lru_cache(maxsize=1)(self._doorway)
@@ -67,7 +68,9 @@ class _House:
             return None if listener is None or self.crowd.is_leaving else doorway_of(listener)
 
         intake = Intake(self.platform)
-        return Entrance(name, doorway, self.directory, intake, self.crowd, self.certificate)
+        return Entrance(
+            name, doorway, self.directory, intake, self.crowd, self.certificate, self.callers
+        )
 
     def _doorway(self, listener: Listener) -> Doorway:
         return Doorway(
@@ -108,8 +111,6 @@ async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[
         entrances = {name: house.entrance(name) for name in listeners}
         chores = [platform.bus.listen(DirectoryChanged, policies.notice), crowd.look_after()]
         chores += [policies.follow(name) for name in listeners]
-        if settings.self_test:
-            chores += _self_test(platform, directory, entrances.values())
         tasks = [group.create_task(chore) for chore in chores]
         async with AsyncExitStack() as stack:
             stack.callback(_cancel, tasks)
@@ -119,18 +120,32 @@ async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[
                 server = await _listen(entrances[name], listen, reuse_port=settings.reuse_port)
                 stack.callback(server.close)
                 addresses[name] = server.sockets[0].getsockname()[:2]
+            if settings.self_test:
+                test = _self_test(house, entrances, addresses)
+                tasks.append(group.create_task(test.follow()))
+                tasks.append(group.create_task(platform.bus.listen(DirectoryChanged, test.notice)))
             yield Ingress(addresses, policies, crowd)
 
 
 def _self_test(
-    platform: Platform, directory: Directory, entrances: Iterable[Entrance]
-) -> list[Coroutine[Any, Any, None]]:
-    """Let health say whether strangers can relay; return what has to be done for it."""
-    ours = Names(platform.settings.domain, platform.settings.hostname)
-    doorways = {entrance.name: entrance.doorway for entrance in entrances}
-    test = SelfTest(directory, doorways, probes(ours))
-    platform.health.watch("open relay", test.trouble)
-    return [platform.bus.listen(DirectoryChanged, test.notice), test.follow()]
+    house: _House, entrances: Mapping[str, Entrance], addresses: Mapping[str, tuple[str, int]]
+) -> SelfTest:
+    """Let health say whether strangers can relay.
+
+    Of processes that share a port, another one might take the visits of this one.
+    """
+    common = house.platform.settings
+    is_shared = house.settings.reuse_port
+    places = {name: f"[{host}]:{port}" for name, (host, port) in addresses.items()}
+    test = SelfTest(
+        house.directory,
+        {name: entrance.doorway for name, entrance in entrances.items()},
+        Names(common.domain, common.hostname),
+        places={} if is_shared else places,
+        callers=house.callers,
+    )
+    house.platform.health.watch("open relay", test.trouble)
+    return test
 
 
 async def _listen(entrance: Entrance, listen: str, *, reuse_port: bool) -> asyncio.Server:

@@ -198,7 +198,8 @@ async def open_house(
         free = dict.fromkeys(
             ("listen_mx", "listen_submission", "listen_submissions"), "127.0.0.1:0"
         )
-        own = Settings(**{**free, "tls_folder": tmp_path / "tls", **settings})
+        usual = {"tls_folder": tmp_path / "tls", "self_test": False}
+        own = Settings(**{**free, **usual, **settings})
         async with open_ingress(stage, own) as ingress:
             if wait:
                 async with asyncio.timeout(10):

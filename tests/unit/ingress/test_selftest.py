@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from itertools import chain, repeat
 
 import pytest
 from structlog.testing import capture_logs
@@ -188,7 +189,7 @@ async def following(test):
 
 
 def self_test(directory, doorway: Callable = make_doorway):
-    return SelfTest(directory, {"mx": doorway}, PROBES)
+    return SelfTest(directory, {"mx": doorway}, OURS, places={}, callers=set())
 
 
 async def until(holds):
@@ -277,7 +278,7 @@ async def test_until_auth_answers_it_is_said_that_nobody_knows():
 
 
 async def test_a_listener_that_lets_nobody_in_yet_is_asked_again():
-    doorways = iter([None, make_doorway()])
+    doorways = chain([None], repeat(make_doorway()))
     test = self_test(RulesDirectory(), lambda: next(doorways))
 
     async with following(test):
