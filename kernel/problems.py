@@ -145,7 +145,7 @@ def _problems_of(path: str, method: str, operation: Mapping[str, Any]) -> Iterat
     yield HTTPStatus.SERVICE_UNAVAILABLE
     if method != "get":
         yield HTTPStatus.CONFLICT
-    if "{" in path and method in ("patch", "put", "delete"):
+    if any(part["name"] == "if-match" for part in operation.get("parameters", ())):
         yield HTTPStatus.PRECONDITION_FAILED
     if "requestBody" in operation:
         yield from (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

@@ -46,6 +46,8 @@ def described(app: FastAPI, routers: Iterable[APIRouter]) -> dict[str, Any]:
         for method in route.methods or ():
             operation = document["paths"][route.path_format][method.lower()]
             operation["security"] = _credentials(route.dependant, method)
+            if any(part["name"] == "if-none-match" for part in operation.get("parameters", ())):
+                operation["responses"]["304"] = {"description": "You have seen it."}
     return document
 
 
