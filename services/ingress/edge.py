@@ -7,62 +7,28 @@ message comes to its end even if nobody is left to hear of it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 
 import structlog
 from aiosmtpd.smtp import SMTP
 
-from kernel.certificate import Certificate
 from kernel.model.questions import AdmissionAnswer
 from kernel.model.reply import Reply
 from services.ingress import journal, metrics
 from services.ingress.core import effects, replies
 from services.ingress.core.doorway import Doorway
-from services.ingress.core.selftest import calm
 from services.ingress.core.session import Session
-from services.ingress.crowd import Crowd
-from services.ingress.intake import Intake
-from services.ingress.peer import plain_address, tls_of
-from services.ingress.ports import Directory, DirectoryUnavailableError
-from services.ingress.selftest import OnTrial
+from services.ingress.entrance import Entrance
+from services.ingress.peer import plain_address, take_up_tls, tls_of
+from services.ingress.ports import DirectoryUnavailableError
 from services.ingress.upload import SpilledError, Upload
-
-TLS_HANDSHAKE = 30.0
-"""Seconds that a client may take for a TLS handshake."""
-TLS_SHUTDOWN = 5.0
-"""Seconds that a client may take to say goodbye to TLS."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = structlog.get_logger("ingress")
-
-
-@dataclass(frozen=True, slots=True)
-class Entrance:
-    """What all connections of one listener share. ``doorway`` is None while nobody may come in.
-
-    Who comes from one of ``callers`` is our own self-test: nobody counts it, or logs it.
-    """
-
-    name: str
-    doorway: Callable[[], Doorway | None]
-    directory: Directory
-    intake: Intake
-    crowd: Crowd
-    certificate: Certificate
-    callers: Collection[tuple[str, int]] = frozenset()
-    is_trial: bool = False
-
-    def on_trial(self) -> "Entrance":
-        """Return this entrance as our self-test takes it."""
-        doorway = self.doorway()
-        calmed = None if doorway is None else calm(doorway)
-        directory = OnTrial(self.directory)
-        return replace(self, doorway=lambda: calmed, directory=directory, is_trial=True)
 
 
 class Connection(SMTP):
@@ -313,14 +279,7 @@ class Connection(SMTP):
 
     async def _upgrade(self) -> None:
         try:
-            transport = await self.loop.start_tls(
-                self.transport,
-                self,
-                self._entrance.certificate.context,
-                server_side=True,
-                ssl_handshake_timeout=TLS_HANDSHAKE,
-                ssl_shutdown_timeout=TLS_SHUTDOWN,
-            )
+            transport = await take_up_tls(self.transport, self, self._entrance.certificate.context)
         except OSError as error:
             _log.info("no TLS", session=self._name(), why=repr(error))
             transport = None

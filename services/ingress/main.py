@@ -25,7 +25,8 @@ from services.ingress.adapters.visiting import Caller
 from services.ingress.core.doorway import Doorway
 from services.ingress.core.probes import Names
 from services.ingress.crowd import Crowd
-from services.ingress.edge import Connection, Entrance
+from services.ingress.edge import Connection
+from services.ingress.entrance import Entrance
 from services.ingress.intake import Intake
 from services.ingress.policies import Policies
 from services.ingress.ports import Directory

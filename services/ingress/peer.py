@@ -1,9 +1,15 @@
 """Peer: who is at the other end of a transport."""
 
 import asyncio
+import ssl
 from ipaddress import IPv6Address, ip_address
 
 from services.ingress.core.effects import Tls
+
+HANDSHAKE = 30.0
+"""Seconds that a client may take for a TLS handshake."""
+SHUTDOWN = 5.0
+"""Seconds that a client may take to say goodbye to TLS."""
 
 
 def plain_address(host: str) -> str:
@@ -21,3 +27,17 @@ def tls_of(transport: asyncio.BaseTransport, binding: bytes) -> Tls | None:
     if secured is None:
         return None
     return Tls(secured.version() or "TLS", (secured.cipher() or ("unknown",))[0], binding)
+
+
+async def take_up_tls(
+    transport: asyncio.Transport, protocol: asyncio.Protocol, context: ssl.SSLContext
+) -> asyncio.Transport | None:
+    """Do our part of the handshake. Raises `OSError`; None if the client has gone meanwhile."""
+    return await asyncio.get_running_loop().start_tls(
+        transport,
+        protocol,
+        context,
+        server_side=True,
+        ssl_handshake_timeout=HANDSHAKE,
+        ssl_shutdown_timeout=SHUTDOWN,
+    )
