@@ -24,6 +24,7 @@ from tests.support.mail import NOON
 
 CLIENTS = ["203.0.113.9", "192.168.1.7", "::ffff:192.168.1.7", "2001:db8::7", "127.0.0.1", "::1"]
 CLIENTS += ["fe80::7%eth0", "nonsense", "", "192.168.1.7.", "0.0.0.0"]
+HOLDERS = ["203.0.113.9", "192.168.1.7", "2001:db8::7", "2001:db8::/64", "127.0.0.1", "::1"]
 NETWORKS = ["192.168.1.*", "127.0.0.0/8", "::1", "2001:db8::/32", "203.0.113.9", "!192.168.1.7"]
 OURS = ["ours.test", "own.test", "mx.ours.test", "[192.0.2.25]"]
 ELSEWHERE = ["far.test", "backup.test", "[192.0.2.99]", "sub.ours.test"]
@@ -57,7 +58,14 @@ lists = st.builds(
     patterns,
     patterns,
 )
-listeners = st.builds(
+tame_listeners = st.builds(
+    ListenerSettings,
+    require_auth=st.sampled_from([RequireAuth.NEVER, RequireAuth.TO_RELAY]),
+    own_addresses_only=flags,
+    collection_grants=st.just(True),  # noqa: FBT003 - a strategy
+    reject_local_sender_spoof=flags,
+)
+wild_listeners = st.builds(
     ListenerSettings,
     access=st.sampled_from([("any",), ("lan",), (), ("any", "!203.0.113.0/24")]),
     require_auth=st.sampled_from(RequireAuth),
@@ -88,14 +96,15 @@ policies = st.builds(
     Policies,
     st.just("mx.ours.test"),
     domains,
-    st.lists(st.sampled_from(NETWORKS), max_size=3).map(Networks.of),
-    st.fixed_dictionaries({"mx": listeners}),
-    lists,
-    lists,
+    st.lists(st.sampled_from(NETWORKS), max_size=3).map(Networks.of)
+    | st.just(Networks.of(["192.168.1.*", "!192.168.1.7"])),
+    st.fixed_dictionaries({"mx": tame_listeners | wild_listeners}),
+    st.just(AddressList()) | lists,
+    st.just(AddressList()) | lists,
     st.builds(
         Granting,
         prefix=st.sampled_from([64, 128]),
-        never=st.lists(st.sampled_from(NETWORKS[:5]), max_size=1).map(Networks.of),
+        never=st.sampled_from([[], NETWORKS[:1], ["203.0.113.9", "2001:db8::7"]]).map(Networks.of),
     ),
 )
 users = st.fixed_dictionaries(
@@ -120,24 +129,24 @@ entries = st.dictionaries(
     | st.builds(Entry, st.sampled_from(LOGINS), addresses)
     | st.builds(lambda targets: Entry(targets=tuple(targets)), st.lists(addresses, min_size=1)),
 )
-grants = st.dictionaries(
-    st.sampled_from(["203.0.113.9", "192.168.1.7", "2001:db8::7", "2001:db8::/64", "127.0.0.1"]),
-    st.lists(
-        st.builds(
-            Grant,
-            st.sampled_from(LOGINS),
-            st.integers(-1, 1).map(lambda seconds: NOON + timedelta(seconds=seconds)),
-        )
-    ).map(tuple),
-)
+held = st.lists(
+    st.builds(
+        Grant,
+        st.sampled_from(LOGINS),
+        st.integers(-1, 1).map(lambda seconds: NOON + timedelta(seconds=seconds)),
+    ),
+    min_size=1,
+    max_size=3,
+).map(tuple)
+grants = st.fixed_dictionaries(dict.fromkeys(HOLDERS, held))
 questions = st.builds(
     RelayQuestion,
     st.just("mx"),
-    st.sampled_from(CLIENTS),
+    st.sampled_from(HOLDERS[:3]) | st.sampled_from(CLIENTS),
     st.sampled_from(["client.test", "ours.test", "[127.0.0.1]", "no name"]),
     st.none() | addresses,
     addresses,
-    st.sampled_from(["", *LOGINS]),
+    st.just("") | st.sampled_from(LOGINS),
 )
 
 
