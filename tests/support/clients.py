@@ -3,6 +3,7 @@
 Debian's packages are used, and installed where they are missing; nodemailer comes from npm.
 """
 
+import atexit
 import json
 import shlex
 import shutil
@@ -132,15 +133,12 @@ def _nodemailer_folder() -> Path:
     """Install nodemailer where nobody else looks; it goes when the tests end."""
     _need("npm", "nodejs", "npm")
     folder = tempfile.TemporaryDirectory(prefix="postroom-nodemailer-")
-    _folders.append(folder)
+    atexit.register(folder.cleanup)
     quiet = ["--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--loglevel=error"]
     done = _run("npm", "install", *quiet, _NODEMAILER, folder=Path(folder.name))
     if not done.sent:
         raise BrokerError(f"cannot install {_NODEMAILER}: npm said {done.talk.strip()!r}")
     return Path(folder.name)
-
-
-_folders: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def python(letter: Letter) -> Outcome:
