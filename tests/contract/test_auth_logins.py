@@ -3,6 +3,7 @@
 import asyncio
 from binascii import a2b_base64, b2a_base64
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 
@@ -14,6 +15,7 @@ from kernel.model.questions import LoginAnswer, LoginQuestion, LoginVerdict
 from kernel.sasl import Challenge, Exchange, Shown
 from services.auth.adapters import failures, users
 from services.auth.main import heed, open_desk
+from services.auth.ports import TakenError
 from services.auth.settings import Settings
 from tests.support.auth import PASSWORD, SECRET_KEY, served_auth
 from tests.support.sasl import client
@@ -218,6 +220,24 @@ async def test_a_hash_is_not_renewed_over_a_password_that_was_changed_meanwhile(
         assert not await users.replace_secrets(db, before, renewed)
 
     assert await verdict(auth, "PLAIN", "ann@ours.test", "another") is GRANTED
+
+
+async def test_a_change_of_one_thing_leaves_alone_what_others_change_meanwhile(auth):
+    await add_ann(auth, password=None, password_hash=SSHA)
+    async with auth.desk.database.reading() as db:
+        before = await users.find(db, "ann@ours.test", None)
+    phone = await add_app(auth, "phone", "send")
+    await auth.changed("/v1/users/ann@ours.test", {"password": "another"})
+
+    async with auth.desk.database.writing() as db:
+        await users.change(db, before, replace(before, full_name="Ann"))
+    assert await verdict(auth, "CRAM-MD5", "ann@ours.test", "another") is GRANTED
+    assert await verdict(auth, "SCRAM-SHA-256", "ann@ours.test", phone) is GRANTED
+
+    secrets = await auth.desk.passwords.made_for("ann@ours.test", "with another salt")
+    with pytest.raises(TakenError):
+        async with auth.desk.database.writing() as db:
+            await users.change(db, before, replace(before, user=before.user.with_secrets(secrets)))
 
 
 @asynccontextmanager

@@ -13,6 +13,9 @@ from services.auth.adapters import tables as t
 from services.auth.adapters.records import user_of
 from services.auth.core.directory import Domains, Key, User, key_of
 from services.auth.core.secrets import Secrets
+from services.auth.ports import TakenError
+
+_SECRETS = {"password", "salt", "sealed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,21 @@ async def add(db: AsyncConnection, record: UserRecord, domains: Domains) -> None
     await add_address(db, record.user.address, domains, user_id=user_id)
 
 
-async def change(db: AsyncConnection, record: UserRecord) -> None:
-    """Store everything about a user but login and addresses."""
-    mine = t.users.c.login == record.user.login
-    await db.execute(update(t.users).where(mine).values(**_columns(record)))
+async def change(db: AsyncConnection, before: UserRecord, after: UserRecord) -> None:
+    """Store what has changed about a user, except login and addresses.
+
+    Raises `TakenError` if somebody else has given the user another salt meanwhile, with which
+    app passwords were made, and ``after`` has secrets that were made with its own.
+    """
+    old, new = _columns(before), _columns(after)
+    changes = {name: value for name, value in new.items() if value != old[name]}
+    if not changes:
+        return
+    mine = t.users.c.login == after.user.login
+    if _SECRETS & changes.keys():
+        mine &= t.users.c.salt == before.user.salt
+    if (await db.execute(update(t.users).where(mine).values(**changes))).rowcount == 0:
+        raise TakenError(f"{after.user.login} was changed meanwhile")
 
 
 async def replace_secrets(db: AsyncConnection, user: User, secrets: Secrets) -> bool:

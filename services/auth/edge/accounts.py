@@ -109,7 +109,7 @@ async def store(
     change: Change, before: UserRecord, after: UserRecord, secrets: Secrets | None
 ) -> UserItem:
     """Store a changed user, and say so; return what is shown of it."""
-    await users.change(change.db, after)
+    await users.change(change.db, before, after)
     if after.user.disabled:
         for client in await users.end_grants(change.db, after.user.login):
             change.note("removed", "grants", client, before={"login": after.user.login})
