@@ -25,15 +25,18 @@ ANN = {"address": "ann@ours.test", "password": "a secret"}
 
 
 @pytest.fixture(params=["sqlite", "rabbitmq and postgresql"])
-async def pair(request, tmp_path):
-    """Two processes on one database and one bus; both hear what is broadcast."""
+def place(request, tmp_path):
+    """A database and a bus."""
     if request.param == "sqlite":
         url = f"sqlite+aiosqlite:///{tmp_path}/postroom.db"
-        buses = request.getfixturevalue("sqlite_buses")
-    else:
-        url = request.getfixturevalue("database_url")
-        buses = request.getfixturevalue("rabbitmq_buses")
-    async with process(url, buses) as here, process(url, buses) as there:
+        return url, request.getfixturevalue("sqlite_buses")
+    return request.getfixturevalue("database_url"), request.getfixturevalue("rabbitmq_buses")
+
+
+@pytest.fixture
+async def pair(place):
+    """Two processes on one database and one bus; both hear what is broadcast."""
+    async with process(*place) as here, process(*place) as there:
         await hearing(here, there)
         yield here, there
 
