@@ -1,4 +1,4 @@
-"""Listeners that offered all there was to offer, PLAIN and LOGIN, offer what is new as well.
+"""Listeners that offered all there was, PLAIN and LOGIN, offer most of what is new as well.
 
 A list that somebody has chosen differently stays as it is.
 """
@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 OLD = ["PLAIN", "LOGIN"]
-NEW = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", *OLD]
+NEW = ["SCRAM-SHA-256", "CRAM-MD5", *OLD]
 
 listeners = sa.table("listeners", sa.column("name", sa.String), sa.column("settings", sa.JSON))
 

@@ -18,7 +18,7 @@ from kernel.model.questions import (
     TlsMode,
     Whereabouts,
 )
-from services.auth.core.listener import MECHANISMS
+from services.auth.core.listener import OFFERED
 from tests.support.auth import PASSWORD, served_auth
 from tests.support.mail import ANN, BOB, EVE, NOON
 
@@ -114,7 +114,7 @@ async def test_ingress_learns_its_listeners(auth):
     submissions = await auth.peer.get("/internal/listeners/submissions", Listener)
 
     assert (mx.tls, mx.mechanisms, mx.max_recipients) == (TlsMode.STARTTLS, (), 100)
-    assert (submission.tls, submission.mechanisms) == (TlsMode.STARTTLS_REQUIRED, MECHANISMS)
+    assert (submission.tls, submission.mechanisms) == (TlsMode.STARTTLS_REQUIRED, OFFERED)
     assert (submissions.tls, submissions.max_recipients) == (TlsMode.IMPLICIT, 1000)
     with pytest.raises(PeerUnavailableError, match="404"):
         await auth.peer.get("/internal/listeners/nothing", Listener)

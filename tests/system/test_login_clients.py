@@ -20,6 +20,7 @@ WAYS = {
 }
 EVERY_WAY = [(client, name) for client, names in WAYS.items() for name in names]
 SHOW_NO_PASSWORD = [way for way in EVERY_WAY if way[1] in ("CRAM-MD5", "SCRAM-SHA-256")]
+OFFERED = ["SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"]
 BEST_WAYS = [(client, names[-1]) for client, names in WAYS.items()]
 
 
@@ -54,6 +55,18 @@ def offered(stack, listener):
 def send(stack, client, letter, **changes):
     letter = replace(letter, **changes)
     return client(replace(letter, port=stack.ports[LISTENERS[letter.tls]]))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_mechanism(stack):
+    """The listeners for users offer -PLUS as well."""
+    for listener in ("submission", "submissions"):
+        body = {"mechanisms": [*OFFERED, "SCRAM-SHA-256-PLUS"]}
+        assert stack.call("auth", f"/v1/listeners/{listener}", body, "PATCH")[0] == 200
+    wait_until(lambda: "PLUS" in offered(stack, "submissions")["auth"], "-PLUS is offered")
+    yield
+    for listener in ("submission", "submissions"):
+        stack.call("auth", f"/v1/listeners/{listener}", {"mechanisms": OFFERED}, "PATCH")
 
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])

@@ -8,6 +8,10 @@ from kernel.model.questions import Listener, PlaintextAuth, TlsMode
 MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN")
 """The AUTH mechanisms that we can judge."""
 
+OFFERED = ("SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN")
+"""What listeners for users offer unless told otherwise. -PLUS is for those whose clients know
+our kind of channel binding: one that knows another sees -PLUS offered, picks it, and fails."""
+
 ANY, LAN = "any", "lan"
 """Words for ``access`` beside networks and ``!networks``."""
 
@@ -62,7 +66,7 @@ class ListenerSettings:
 def _for_users(tls: TlsMode) -> ListenerSettings:
     return ListenerSettings(
         tls=tls,
-        mechanisms=MECHANISMS,
+        mechanisms=OFFERED,
         require_auth=RequireAuth.ALWAYS,
         reject_local_sender_spoof=False,
         reject_local_helo_spoof=False,
