@@ -11,7 +11,7 @@ from fastapi import FastAPI, HTTPException, Query, Response
 from kernel import wire
 from kernel.bus.handling import mail_of
 from kernel.platform import Platform
-from kernel.problems import tell_problems
+from kernel.problems import describe_problems, tell_problems
 from services.ledger.adapters.doorkeeper import Doorkeeper
 from services.ledger.adapters.reading import MailFilter, Reading
 from services.ledger.adapters.waiting import SqlWaitingRoom
@@ -43,6 +43,7 @@ def application(desk: Desk) -> FastAPI:
     _show_waiting(app, desk)
     _show_parked(app, desk)
     _show_numbers(app, desk)
+    describe_problems(app.openapi())
     return app
 
 

@@ -93,7 +93,6 @@ def too_many_failures() -> ProblemError:
 
 
 AnyCaller = Annotated[Caller, Depends(caller)]
-Administrator = Annotated[Caller, may(EVERYTHING)]
 
 
 def _unauthorized(detail: str) -> ProblemError:

@@ -79,8 +79,8 @@ class ListenerFields(Body):
     )
     collection_grants: Flag = Field(
         default=False,
-        description="Whether POP/IMAP-before-SMTP counts here. Nothing in Postroom gives such "
-        "grants yet.",
+        description="Whether POP/IMAP-before-SMTP counts here: a user's POP3 or IMAP login lets "
+        "its address relay for some minutes.",
     )
     relay_outside_lan: Flag = Field(
         default=False, description="An open relay: strangers may send to strangers."
