@@ -81,7 +81,7 @@ class Lockouts:
         """Forget what ``notice`` is about."""
         if notice.kind == KIND:
             subject, _, who = notice.key.partition(" ")
-            self._shelf.drop((Subject(subject), who))
+            self._shelf.drop((Subject(subject), who) if who else None)
 
     def _forget(self, suspects: Collection[Suspect]) -> None:
         for suspect in suspects:

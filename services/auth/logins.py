@@ -90,23 +90,23 @@ class Logins:
     async def _known(self, name: str) -> tuple[User | None, str]:
         """Return the user of that name, and how this login counts, user or not.
 
-        One who does not exist goes by one name too, however an address is spelled.
+        One who does not exist goes by one name too, however an address is spelled, and
+        is looked up as often.
         """
         if not name.isprintable() or len(name) > LONGEST_LOGIN:
             return None, ""  # no such name was ever given out: it is not worth remembering
         login = name.casefold()
-        user = (await self._directory.users((login,)))[login]
-        if user is not None:
-            return user, user.login
         domains = (await self._directory.policies()).domains
         address = _address(name, domains)
         key = key_of(address, domains) if address else None
-        if address is None or key is None:
-            return None, login[:LONGEST_LOGIN]
-        entry = (await self._directory.entries((key,)))[key]
-        if entry and (owner := (await self._directory.users((entry.login,)))[entry.login]):
-            return owner, owner.login
-        return None, f"{key[1]}@{key[0] or _primary(domains)}"[:LONGEST_LOGIN]
+        found = (await self._directory.users((login,)))[login]
+        entry = (await self._directory.entries((key,)))[key] if key else None
+        owner = entry.login if entry and entry.login else login
+        user = found or (await self._directory.users((owner,)))[owner]
+        if user is not None:
+            return user, user.login
+        stranger = f"{key[1]}@{key[0] or _primary(domains)}" if key else login
+        return None, stranger[:LONGEST_LOGIN]
 
     async def _verdict(
         self, user: User | None, proof: Proof, suspects: Collection[Suspect]
