@@ -16,6 +16,7 @@ from kernel.model.events import Event
 from postroom import cli
 from postroom.reference import settings_page
 from postroom.serve import SERVICES
+from services.auth.core import listener
 from services.auth.core.listener import DEFAULTS, ListenerSettings
 from services.auth.core.relay import RULES
 from services.auth.settings import Settings as AuthSettings
@@ -136,11 +137,11 @@ def test_every_setting_of_a_listener_is_explained():
 
 
 def test_the_settings_of_a_listener_have_the_defaults_that_are_written():
-    settings = {name: asdict(listener) for name, listener in DEFAULTS.items()}
+    settings = {name: asdict(defaults) for name, defaults in DEFAULTS.items()}
 
     for cells in rows(ARRANGEMENTS, "Settings of a listener"):
         name = cells[0].strip("`")
-        mx, users, implicit = (spoken(settings[listener][name]) for listener in DEFAULTS)
+        mx, users, implicit = (spoken(settings[where][name]) for where in DEFAULTS)
         assert cells[1:3] == [mx, users if users == implicit else f"{users}, {implicit}"], name
 
 
@@ -150,10 +151,10 @@ def spoken(value: object) -> str:
             return "yes" if value else "no"
         case ():
             return "none"
-        case tuple() if len(value) > 1:
-            return "all"
-        case tuple():
-            return value[0]
+        case listener.OFFERED:
+            return "all but -PLUS"
+        case (only,):
+            return only
         case _:
             return str(value)
 
