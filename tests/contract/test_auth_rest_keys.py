@@ -1,6 +1,6 @@
 """API keys open the REST API of auth as far as their scopes go, as long as they are good."""
 
-from datetime import timedelta
+from datetime import timedelta, timezone
 
 import pytest
 
@@ -86,6 +86,16 @@ async def test_a_key_ends_when_it_was_meant_to(auth, clock):
     assert (await with_key(auth, made["key"], "GET", "/v1/users")).status == 401
 
 
+async def test_an_end_may_be_told_in_any_time_zone(auth, clock):
+    end = (clock() + timedelta(hours=1)).astimezone(timezone(timedelta(hours=2)))
+    made = await made_key(auth, "*", expires_at=end.isoformat())
+
+    clock.advance(timedelta(minutes=59))
+    assert (await with_key(auth, made["key"], "GET", "/v1/users")).status == 200
+    clock.advance(timedelta(minutes=1))
+    assert (await with_key(auth, made["key"], "GET", "/v1/users")).status == 401
+
+
 async def test_a_key_gives_only_scopes_that_it_has(auth):
     made = await made_key(auth, "keys:write", "users:write")
     rich = await made_key(auth, "*")
@@ -126,8 +136,9 @@ WRONG = [
     {"name": "x", "scopes": ["*"], "expires_at": "2001-01-01T00:00:00Z"},
     {"name": "x", "scopes": ["*"], "expires_at": "2101-01-01T00:00:00"},
     {"name": "x", "scopes": ["*"], "expires_at": 5_000_000_000},
+    {"name": "x", "scopes": ["*"], "expires_at": "9999-12-31T23:59:59-12:00"},
 ]
-FIELDS = ["scopes", "scopes.0", "scopes.1", "name", "name", *["expires_at"] * 3]
+FIELDS = ["scopes", "scopes.0", "scopes.1", "name", "name", *["expires_at"] * 4]
 
 
 async def test_a_key_that_makes_no_sense_is_refused(auth):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
@@ -61,7 +61,15 @@ def _moment(value: object) -> object:
     raise ValueError("write a moment such as 2026-01-31T12:00:00Z")
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+def _in_utc(moment: datetime) -> datetime:
+    """Return the same moment in the time zone that SQLite means when it keeps none."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("that is beyond all calendars") from None
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_utc)]
 
 _NAMED = r"^[^/\x00-\x1f\x7f]*[^./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*$"  # not dots alone
 Named = Annotated[str, Field(max_length=64, pattern=_NAMED)]

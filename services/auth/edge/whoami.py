@@ -67,7 +67,9 @@ async def change_oneself(who: Oneself, desk: AtDesk, tags: Held, changes: OwnCha
 
 
 @router.put("/password", status_code=HTTPStatus.NO_CONTENT)
-async def change_own_password(who: Oneself, desk: AtDesk, passwords: OwnPassword) -> None:
+async def change_own_password(
+    who: Oneself, desk: AtDesk, tags: Held, passwords: OwnPassword
+) -> None:
     """Change one's own password. App passwords stay as they are."""
     await _check(desk, who, passwords.current.get_secret_value())
     async with desk.database.reading() as db:
@@ -75,6 +77,7 @@ async def change_own_password(who: Oneself, desk: AtDesk, passwords: OwnPassword
     secrets = await secrets_for(desk, seen.user, {"password": passwords.new})
     async with desk.changing(who) as change:
         before = await known_user(change.db, who.login)
+        tags.expect(item_of(before))
         after = replace(before, user=with_secrets(before.user, secrets))
         await store(change, before, after, secrets)
 
