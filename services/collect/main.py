@@ -77,6 +77,7 @@ def _entrance(
         name,
         new_nonce=lambda: f"{secrets.token_hex(16)}@{platform.settings.hostname}",
         binding=certificate.binding,
+        mechanisms=settings.mechanisms,
         plaintext=settings.plaintext,
         max_errors=settings.max_errors,
     )

@@ -1,13 +1,25 @@
 """The settings of collect."""
 
 from datetime import timedelta
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from kernel.certificate import CertificateSettings
+from kernel.sasl import MECHANISMS
 from kernel.settings import Duration
-from services.collect.core.doorway import Plaintext
+from services.collect.core.doorway import OFFERED, Plaintext
+
+
+def _split(value: object) -> object:
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def _known(name: str) -> str:
+    if name.upper() not in MECHANISMS:
+        raise ValueError(f"there is no mechanism {name}; there are {', '.join(MECHANISMS)}")
+    return name.upper()
 
 
 class Settings(CertificateSettings):
@@ -22,6 +34,14 @@ class Settings(CertificateSettings):
     listen_pop3s: str = Field(
         default="127.0.0.1:2995",
         description="HOST:PORT for POP3 with TLS from the start (port 995); empty for none.",
+    )
+    mechanisms: Annotated[
+        tuple[Annotated[str, AfterValidator(_known)], ...], NoDecode, BeforeValidator(_split)
+    ] = Field(
+        default=OFFERED,
+        description="How users may log in, besides USER and PASS, in the order of our preference, "
+        "parted by commas. There is SCRAM-SHA-256-PLUS as well: clients that bind to TLS by "
+        "another kind than tls-server-end-point fail once they see it.",
     )
     plaintext: Plaintext = Field(
         default=Plaintext.LOOPBACK,

@@ -1,7 +1,7 @@
 """Authorization: who the client is, by USER and PASS or by SASL (RFC 1939 §4, 5034), and TLS."""
 
 from kernel.model.questions import LoginAnswer, LoginQuestion, LoginVerdict
-from kernel.sasl import MAX_LINE, Challenge, Exchange, Fault, Shown, Step
+from kernel.sasl import BINDS_CHANNEL, MAX_LINE, Challenge, Exchange, Fault, Shown, Step
 from services.collect.core import replies
 from services.collect.core.doorway import Doorway
 from services.collect.core.effects import Claim, Login, StartTls
@@ -102,9 +102,18 @@ class Authorization(Speech):
             tls=self._is_secured,
             challenge=shown.challenge,
             responses=shown.responses,
-            channel_binding=self._doorway.binding if self._is_secured else b"",
+            channel_binding=self._binding,
         )
         self._wait_for(Login(question))
+
+    @property
+    def _binding(self) -> bytes:
+        """What a login can be bound to, where we offer that.
+
+        Where we do not, a client that could must not be taken for one that was kept from it
+        by somebody in between (RFC 5802 §6).
+        """
+        return b"" if BINDS_CHANNEL.isdisjoint(self._mechanisms) else self._doorway.binding
 
     def _answered(self, answer: LoginAnswer | None) -> None:
         """Go on with what auth says; None if nobody could tell."""

@@ -7,6 +7,10 @@ from ipaddress import ip_address
 
 from kernel.sasl import BINDS_CHANNEL, MECHANISMS, SHOWS_PASSWORD
 
+OFFERED = tuple(name for name in MECHANISMS if name not in BINDS_CHANNEL)
+"""Not SCRAM-SHA-256-PLUS unless somebody asks for it: a client that binds otherwise than we can,
+as by tls-exporter, takes it once it is offered, and fails; without it, it logs in."""
+
 
 class Plaintext(StrEnum):
     """Who may send a password without TLS."""
@@ -27,7 +31,7 @@ class Doorway:
     listener: str
     new_nonce: Callable[[], str]
     binding: bytes = b""
-    mechanisms: tuple[str, ...] = tuple(MECHANISMS)
+    mechanisms: tuple[str, ...] = OFFERED
     plaintext: Plaintext = Plaintext.LOOPBACK
     max_errors: int = 20
 

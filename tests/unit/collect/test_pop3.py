@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.model.questions import LoginAnswer, LoginVerdict
+from kernel.sasl import MECHANISMS
 from services.collect.core.doorway import Doorway, Plaintext
 from services.collect.core.pop3 import Obstacle, Session
 from tests.support import sasl
@@ -190,7 +191,8 @@ def authenticate(one, mechanism, client, *, initial=True):
     "mechanism", ["PLAIN", "CRAM-MD5", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "scram-sha-256"]
 )
 def test_every_mechanism_logs_in(mechanism, initial):
-    one = talk(secured=True, binding=sasl.sha256(CERTIFICATE).digest())
+    binding = sasl.sha256(CERTIFICATE).digest()
+    one = talk(secured=True, binding=binding, mechanisms=tuple(MECHANISMS))
     client = sasl.client(mechanism.upper(), "ann", "secret", CERTIFICATE)
 
     said = authenticate(one, mechanism, client, initial=initial)
@@ -227,12 +229,20 @@ def test_a_wrong_password_is_refused_by_every_mechanism(mechanism):
 
 
 def test_to_bind_to_tls_there_must_be_tls():
-    one = talk(binding=b"a hash")
+    one = talk(binding=b"a hash", mechanisms=tuple(MECHANISMS))
 
     assert not any("PLUS" in line for line in capabilities(one))
     assert one.hear(b"AUTH SCRAM-SHA-256-PLUS\r\n").startswith(b"-ERR Not without TLS")
     one.send(b"STLS\r\n")
     assert any("SCRAM-SHA-256-PLUS" in line for line in capabilities(one))
+
+
+def test_who_could_bind_to_tls_logs_in_where_we_do_not_offer_it():
+    one = talk(secured=True, binding=b"a hash")
+
+    assert "SASL SCRAM-SHA-256 CRAM-MD5 PLAIN LOGIN" in capabilities(one)
+    one.send(b"AUTH PLAIN " + PLAIN + b"\r\n")
+    assert one.asked[0].channel_binding == b""
 
 
 @pytest.mark.parametrize(
