@@ -4,6 +4,7 @@ A secret may stand in a file of its own: with ``POSTROOM_SECRETS_DIR=/run/secret
 service token is read from ``/run/secrets/postroom_service_token``.
 """
 
+import json
 import os
 import re
 import socket
@@ -27,6 +28,15 @@ def _duration(value: object) -> object:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
 """The type of a setting that is a length of time: seconds, or like ``15m``, ``4h``, ``5d``."""
+
+
+def split_words(value: object) -> object:
+    """Read ``a, b`` or a JSON list."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [word for word in value.replace(",", " ").split() if word]
 
 
 class PostroomSettings(BaseSettings):

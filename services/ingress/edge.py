@@ -14,6 +14,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 import structlog
 from aiosmtpd.smtp import SMTP
 
+from kernel.listening import Peer, plain_address
 from kernel.model.questions import AdmissionAnswer
 from kernel.model.reply import Reply
 from services.ingress import journal, metrics
@@ -21,7 +22,7 @@ from services.ingress.core import effects, replies
 from services.ingress.core.doorway import Doorway
 from services.ingress.core.session import Session
 from services.ingress.entrance import Entrance
-from services.ingress.peer import plain_address, take_up_tls, tls_of
+from services.ingress.peer import take_up_tls, tls_of
 from services.ingress.ports import DirectoryUnavailableError
 from services.ingress.upload import SpilledError, Upload
 
@@ -36,10 +37,11 @@ class Connection(SMTP):
 
     transport: asyncio.Transport
 
-    def __init__(self, entrance: Entrance) -> None:
+    def __init__(self, entrance: Entrance, peer: Peer | None = None) -> None:
         """Take a seat; aiosmtpd's own way costs 94 µs, for handlers that we do not have."""
         self.loop = asyncio.get_running_loop()
         self._entrance = entrance
+        self._peer = peer  # who a balancer says it is
         self._core: Session | None = None
         self._client = ""
         self._port = 0
@@ -56,7 +58,7 @@ class Connection(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the client in, or turn it away."""
         self.transport = cast("asyncio.Transport", transport)
-        peer = transport.get_extra_info("peername") or ("", 0)
+        peer = self._peer or transport.get_extra_info("peername") or ("", 0)
         self._client, self._port = plain_address(peer[0]), peer[1]
         if (self._client, self._port) in self._entrance.callers:
             self._entrance = self._entrance.on_trial()

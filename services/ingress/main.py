@@ -14,12 +14,12 @@ import structlog
 
 from kernel.certificate import Certificate, open_certificate
 from kernel.http import Peer
+from kernel.listening import Listening, listen
 from kernel.model.envelope import MailId, new_mail_id
 from kernel.model.events import DirectoryChanged
 from kernel.model.questions import Listener
 from kernel.platform import Platform
 from kernel.runtime import Service, run
-from kernel.settings import host_and_port
 from services.ingress.adapters.directory import HttpDirectory
 from services.ingress.adapters.visiting import Caller
 from services.ingress.core.doorway import Doorway
@@ -33,7 +33,6 @@ from services.ingress.ports import Directory
 from services.ingress.selftest import SelfTest
 from services.ingress.settings import Settings
 
-_BACKLOG = 512
 _NONCE = 18
 """Octets that nobody can foresee."""
 
@@ -117,10 +116,10 @@ async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[
             stack.callback(_cancel, tasks)
             stack.push_async_callback(crowd.see_out, common.grace.total_seconds())
             addresses = {}
-            for name, listen in listeners.items():
-                server = await _listen(entrances[name], listen, reuse_port=settings.reuse_port)
-                stack.callback(server.close)
-                addresses[name] = server.sockets[0].getsockname()[:2]
+            for name, where in listeners.items():
+                listening = await _listen(entrances[name], where, settings)
+                stack.callback(listening.close)
+                addresses[name] = listening.address
             if settings.self_test:
                 test = _self_test(house, entrances, addresses)
                 tasks.append(group.create_task(test.follow()))
@@ -149,17 +148,15 @@ def _self_test(
     return test
 
 
-async def _listen(entrance: Entrance, listen: str, *, reuse_port: bool) -> asyncio.Server:
-    host, port = host_and_port(listen)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(entrance),
-        host or None,
-        port,
-        backlog=_BACKLOG,
-        reuse_port=reuse_port or None,
+async def _listen(entrance: Entrance, where: str, settings: Settings) -> Listening:
+    listening = await listen(
+        partial(Connection, entrance),
+        where,
+        balancers=settings.balancers,
+        reuse_port=settings.reuse_port,
     )
-    _log.info("listening", listener=entrance.name, on=listen)
-    return server
+    _log.info("listening", listener=entrance.name, on=where)
+    return listening
 
 
 def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -2,23 +2,9 @@
 
 import asyncio
 import ssl
-from ipaddress import IPv6Address, ip_address
 
+from kernel.listening import HANDSHAKE, SHUTDOWN
 from services.ingress.core.effects import Tls
-
-HANDSHAKE = 30.0
-"""Seconds that a client may take for a TLS handshake."""
-SHUTDOWN = 5.0
-"""Seconds that a client may take to say goodbye to TLS."""
-
-
-def plain_address(host: str) -> str:
-    """Return an IPv4 address that came in over IPv6 as what it is."""
-    if ":" not in host:
-        return host
-    address = ip_address(host.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
 
 
 def tls_of(transport: asyncio.BaseTransport, binding: bytes) -> Tls | None:

@@ -6,10 +6,11 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from kernel.certificate import CertificateSettings
+from kernel.listening import ListeningSettings
 from kernel.settings import Duration
 
 
-class Settings(CertificateSettings):
+class Settings(CertificateSettings, ListeningSettings):
     """Read from ``POSTROOM_INGRESS_*``. What a listener allows is auth's business."""
 
     model_config = SettingsConfigDict(env_prefix="POSTROOM_INGRESS_")
