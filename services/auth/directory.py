@@ -7,7 +7,8 @@ hears for a while too: nobody acts upon anything older than 5 s.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from itertools import islice
 from typing import Generic, TypeVar
 
 from kernel.model.events import DirectoryChanged
@@ -21,10 +22,26 @@ V = TypeVar("V")
 
 MAX_AGE = 2.0  # seconds; the router keeps our answers for 3 more
 MOST_KEPT = 50_000
+MOST_AT_ONCE = 500  # keys that are looked up again along with others
+
+
+class _Kept(Generic[V]):
+    """Something at hand: when it was asked for, and whether anybody has used it since."""
+
+    __slots__ = ("at", "used", "value")
+
+    def __init__(self, at: float, value: V | None) -> None:
+        self.at = at
+        self.value = value
+        self.used = False
 
 
 class Shelf(Generic[K, V]):
-    """Keeps what ``look_up`` found, and that it found nothing, for a short while."""
+    """Keeps what ``look_up`` found, and that it found nothing, for a short while.
+
+    What is in use is looked up again before it is too old, together with whatever else has to
+    be looked up: a crowd of keys costs one question now and then, not one for each key.
+    """
 
     def __init__(
         self,
@@ -33,7 +50,7 @@ class Shelf(Generic[K, V]):
     ) -> None:
         self._look_up = look_up
         self._monotonic = monotonic
-        self._kept: dict[K, tuple[float, V | None]] = {}
+        self._kept: dict[K, _Kept[V]] = {}  # the oldest first
         self._drops = 0
 
     async def get(self, keys: Collection[K]) -> dict[K, V | None]:
@@ -43,8 +60,9 @@ class Shelf(Generic[K, V]):
         missing = []
         for key in keys:
             kept = self._kept.get(key)
-            if kept is not None and now - kept[0] < MAX_AGE:
-                found[key] = kept[1]
+            if kept is not None and now - kept.at < MAX_AGE:
+                kept.used = True
+                found[key] = kept.value
             else:
                 missing.append(key)
         return found | await self._fetch(missing, now) if missing else found
@@ -59,13 +77,28 @@ class Shelf(Generic[K, V]):
 
     async def _fetch(self, keys: list[K], now: float) -> dict[K, V | None]:
         drops = self._drops
-        fresh = await self._look_up(keys)
-        found = {key: fresh.get(key) for key in keys}
+        wanted = list(dict.fromkeys((*keys, *self._due(now))))
+        fresh = await self._look_up(wanted)
         if drops == self._drops:
-            if len(self._kept) + len(found) > MOST_KEPT:
-                self._kept.clear()
-            self._kept |= {key: (now, value) for key, value in found.items()}
-        return found
+            self._keep({key: fresh.get(key) for key in wanted}, now)
+        return {key: fresh.get(key) for key in keys}
+
+    def _due(self, now: float) -> Iterator[K]:
+        """Yield what is in use and will soon be too old; forget what is too old and is not."""
+        for key, kept in list(islice(self._kept.items(), MOST_AT_ONCE)):
+            if now - kept.at < MAX_AGE / 2:
+                break
+            if kept.used:
+                yield key
+            elif now - kept.at >= MAX_AGE:
+                del self._kept[key]
+
+    def _keep(self, found: Mapping[K, V | None], now: float) -> None:
+        if len(self._kept) + len(found) > MOST_KEPT:
+            self._kept.clear()
+        for key, value in found.items():
+            self._kept.pop(key, None)  # so that it goes to the end
+            self._kept[key] = _Kept(now, value)
 
 
 class Directory:

@@ -11,7 +11,7 @@ from services.auth.core.grants import Grant
 from services.auth.core.lan import Networks
 from services.auth.core.listener import DEFAULTS
 from services.auth.core.policies import Policies
-from services.auth.directory import MAX_AGE, Directory
+from services.auth.directory import MAX_AGE, MOST_AT_ONCE, Directory, Shelf
 from services.auth.ports import DirectoryUnavailableError
 from tests.support.mail import ANN, NOON
 
@@ -164,6 +164,57 @@ async def test_an_empty_question_asks_nobody(directory, records):
     assert await directory.users([]) == {}
     assert await directory.grants([]) == {}
     assert records.asked == 0
+
+
+class Questions:
+    """Looks up whatever it is asked for, and remembers each question."""
+
+    def __init__(self):
+        self.asked = []
+
+    async def __call__(self, keys):
+        self.asked.append(list(keys))
+        return {key: f"{key}!" for key in keys}
+
+
+async def test_what_is_in_use_is_looked_up_again_together(seconds):
+    look_up = Questions()
+    shelf = Shelf(look_up, seconds)
+    for key in ("in use", "not in use"):
+        await shelf.get([key])
+    await shelf.get(["in use"])
+    seconds.now += MAX_AGE / 2
+    await shelf.get(["young"])
+    await shelf.get(["young"])
+
+    assert look_up.asked == [["in use"], ["not in use"], ["young", "in use"]]
+    seconds.now += MAX_AGE / 2
+    assert await shelf.get(["in use", "another"]) == {"in use": "in use!", "another": "another!"}
+    assert look_up.asked[3:] == [["another", "young", "in use"]]
+
+
+async def test_what_nobody_uses_any_more_is_forgotten(seconds):
+    look_up = Questions()
+    shelf = Shelf(look_up, seconds)
+    await shelf.get(range(100))
+    seconds.now += MAX_AGE
+
+    await shelf.get(["another"])
+
+    assert look_up.asked[1:] == [["another"]]
+    assert list(shelf._kept) == ["another"]
+
+
+async def test_a_crowd_that_is_looked_up_again_has_its_limit(seconds):
+    look_up = Questions()
+    shelf = Shelf(look_up, seconds)
+    for _ in range(2):
+        await shelf.get(range(MOST_AT_ONCE + 100))
+    seconds.now += MAX_AGE / 2
+
+    await shelf.get(["another"])
+
+    assert len(look_up.asked[1]) == MOST_AT_ONCE + 1
 
 
 @pytest.mark.parametrize(
