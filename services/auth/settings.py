@@ -1,6 +1,5 @@
 """Auth's settings: where it listens, and what its first start makes."""
 
-import json
 from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_address
@@ -9,18 +8,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from kernel.settings import Duration, PostroomSettings
+from kernel.settings import Duration, PostroomSettings, split_words
 from services.auth.core.grants import WHOLE_ADDRESS
 from services.auth.core.lan import GATEWAY, parse_network, trusted_network
-
-
-def _split(value: object) -> object:
-    """Read ``a, b`` or a JSON list."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        return json.loads(value)
-    return [word for word in value.replace(",", " ").split() if word]
 
 
 def _address(text: str) -> str:
@@ -36,7 +26,7 @@ def _untrusted(text: str) -> str:
 
 
 Names = Annotated[
-    tuple[Annotated[str, AfterValidator(_untrusted)], ...], NoDecode, BeforeValidator(_split)
+    tuple[Annotated[str, AfterValidator(_untrusted)], ...], NoDecode, BeforeValidator(split_words)
 ]
 """Networks, and `GATEWAY`."""
 
@@ -78,7 +68,7 @@ class Settings(PostroomSettings):
         "the password.",
     )
     lan: Annotated[
-        tuple[Annotated[str, AfterValidator(_trusted)], ...], NoDecode, BeforeValidator(_split)
+        tuple[Annotated[str, AfterValidator(_trusted)], ...], NoDecode, BeforeValidator(split_words)
     ] = Field(
         default=("127.0.0.0/8", "::1/128"),
         validation_alias="POSTROOM_LAN",
@@ -93,7 +83,7 @@ class Settings(PostroomSettings):
         "The containers set it.",
     )
     addresses: Annotated[
-        tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode, BeforeValidator(_split)
+        tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode, BeforeValidator(split_words)
     ] = Field(
         default=(),
         description="The IP addresses of this server, parted by commas. Mail for "

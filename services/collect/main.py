@@ -6,7 +6,7 @@ mail for a while.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,16 +15,16 @@ import structlog
 
 from kernel.certificate import Certificate, open_certificate
 from kernel.http import Peer
+from kernel.listening import Listening, listen
 from kernel.platform import Platform
 from kernel.runtime import Service, run
-from kernel.settings import host_and_port
 from services.collect.adapters.doorkeeper import HttpDoorkeeper
 from services.collect.core.doorway import Doorway
 from services.collect.crowd import Crowd
 from services.collect.edge import Entrance
 from services.collect.ports import Doorkeeper
 from services.collect.settings import Settings
-from services.collect.wire import TLS_HANDSHAKE, TLS_SHUTDOWN, Wire
+from services.collect.wire import Wire
 
 IMPLICIT_TLS = "pop3s"
 """The listener that speaks TLS from the first octet (RFC 8314 §3.3)."""
@@ -53,17 +53,17 @@ async def open_collect(platform: Platform, settings: Settings) -> AsyncIterator[
         doorkeeper = HttpDoorkeeper(await stack.enter_async_context(peer))
         stack.push_async_callback(crowd.see_out, common.grace.total_seconds())
         addresses = {}
-        for name, listen in _listeners(settings).items():
+        for name, where in _listeners(settings).items():
             entrance = _entrance(name, platform, settings, certificate, doorkeeper)
-            server = await _listen(entrance, crowd, listen)
-            stack.callback(server.close)
-            addresses[name] = server.sockets[0].getsockname()[:2]
+            listening = await _listen(entrance, crowd, where, settings.balancers)
+            stack.callback(listening.close)
+            addresses[name] = listening.address
         yield Collect(addresses, crowd)
 
 
 def _listeners(settings: Settings) -> dict[str, str]:
     wanted = {"pop3": settings.listen_pop3, IMPLICIT_TLS: settings.listen_pop3s}
-    return {name: listen for name, listen in wanted.items() if listen}
+    return {name: where for name, where in wanted.items() if where}
 
 
 def _entrance(
@@ -91,19 +91,17 @@ def _entrance(
     )
 
 
-async def _listen(entrance: Entrance, crowd: Crowd, listen: str) -> asyncio.Server:
-    host, port = host_and_port(listen)
-    implicit = entrance.name == IMPLICIT_TLS
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Wire(partial(crowd.welcome, entrance)),
-        host or None,
-        port,
-        ssl=entrance.tls if implicit else None,
-        ssl_handshake_timeout=TLS_HANDSHAKE if implicit else None,
-        ssl_shutdown_timeout=TLS_SHUTDOWN if implicit else None,
+async def _listen(
+    entrance: Entrance, crowd: Crowd, where: str, balancers: Collection[str]
+) -> Listening:
+    listening = await listen(
+        partial(Wire, partial(crowd.welcome, entrance)),
+        where,
+        balancers=balancers,
+        tls=entrance.tls if entrance.name == IMPLICIT_TLS else None,
     )
-    _log.info("listening", listener=entrance.name, on=listen)
-    return server
+    _log.info("listening", listener=entrance.name, on=where)
+    return listening
 
 
 async def serve(platform: Platform, settings: Settings) -> None:

@@ -7,13 +7,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from kernel.certificate import CertificateSettings
+from kernel.listening import ListeningSettings
 from kernel.sasl import MECHANISMS
-from kernel.settings import Duration
+from kernel.settings import Duration, split_words
 from services.collect.core.doorway import OFFERED, Plaintext
-
-
-def _split(value: object) -> object:
-    return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
 def _known(name: str) -> str:
@@ -22,7 +19,7 @@ def _known(name: str) -> str:
     return name.upper()
 
 
-class Settings(CertificateSettings):
+class Settings(CertificateSettings, ListeningSettings):
     """Read from ``POSTROOM_COLLECT_*``."""
 
     model_config = SettingsConfigDict(env_prefix="POSTROOM_COLLECT_")
@@ -36,7 +33,7 @@ class Settings(CertificateSettings):
         description="HOST:PORT for POP3 with TLS from the start (port 995); empty for none.",
     )
     mechanisms: Annotated[
-        tuple[Annotated[str, AfterValidator(_known)], ...], NoDecode, BeforeValidator(_split)
+        tuple[Annotated[str, AfterValidator(_known)], ...], NoDecode, BeforeValidator(split_words)
     ] = Field(
         default=OFFERED,
         description="How users may log in, besides USER and PASS, in the order of our preference, "

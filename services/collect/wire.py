@@ -8,25 +8,23 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
 from typing import cast
 
-TLS_HANDSHAKE = 30.0
-"""Seconds that a client may take for a TLS handshake."""
-TLS_SHUTDOWN = 5.0
-"""Seconds that a client may take to say goodbye to TLS."""
+from kernel.listening import HANDSHAKE, SHUTDOWN, Peer, plain_address
+
 LINGER = 1.0
 """Seconds that a client has for our last words, when it is we who want to go."""
 _ENOUGH = 65_536  # octets to have at hand, before we read on
 
 
 class Wire(asyncio.Protocol):
-    """One connection. ``made`` is told once it stands."""
+    """One connection. ``made`` is told once it stands; a balancer may have said whose it is."""
 
     transport: asyncio.Transport
 
-    def __init__(self, made: "Callable[[Wire], None]") -> None:
+    def __init__(self, made: "Callable[[Wire], None]", peer: Peer | None = None) -> None:
         self._made = made
+        self._peer = peer
         self._octets = bytearray()
         self._is_over = False  # nothing more will come
         self._is_dismissed = False
@@ -68,8 +66,8 @@ class Wire(asyncio.Protocol):
             self,
             context,
             server_side=True,
-            ssl_handshake_timeout=TLS_HANDSHAKE,
-            ssl_shutdown_timeout=TLS_SHUTDOWN,
+            ssl_handshake_timeout=HANDSHAKE,
+            ssl_shutdown_timeout=SHUTDOWN,
         )
         if transport is None or self._lost.is_set():
             raise ConnectionResetError("the client has gone")
@@ -101,7 +99,8 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self.transport = cast("asyncio.Transport", transport)
-        self.client = _plain((transport.get_extra_info("peername") or ("::",))[0])
+        peer = self._peer or transport.get_extra_info("peername") or ("::", 0)
+        self.client = plain_address(peer[0])
         _keep_alive(transport.get_extra_info("socket"))
         self._made(self)
 
@@ -134,13 +133,6 @@ class Wire(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on."""
         self._is_writable.set()
-
-
-def _plain(host: str) -> str:
-    """Return an IPv4 address that came in over IPv6 as what it is."""
-    address = ip_address(host.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
 
 
 def _keep_alive(connection: socket.socket) -> None:

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from kernel import wire
 from kernel.mailboxes.port import MailboxUnavailableError
 from kernel.model.questions import LoginQuestion, LoginVerdict
+from services.collect.core.doorway import Plaintext
 from services.collect.main import Collect, open_collect, serve
 from services.collect.settings import Settings
 from tests.support import sasl
@@ -476,3 +477,15 @@ def test_a_mechanism_that_there_is_not_is_refused_at_start(monkeypatch):
 
     with pytest.raises(ValueError, match="there is no mechanism NTLM"):
         Settings()
+
+
+async def test_auth_hears_who_comes_by_way_of_a_balancer(tmp_path):
+    """Else one login would open the relay to all who come that way."""
+    async with open_house(tmp_path, balancers=("127.0.0.1",), plaintext=Plaintext.ALWAYS) as house:
+        client = Client(*await asyncio.open_connection(*house.address()))
+        await client.say("PROXY TCP4 203.0.113.9 192.0.2.1 4711 110", "USER ann", "PASS secret")
+        for _ in range(3):
+            assert (await client.hear()).startswith("+OK")
+        client.drop()
+
+    assert [question.client for question in house.asked] == ["203.0.113.9"]

@@ -437,3 +437,25 @@ async def test_several_processes_can_share_a_port(tmp_path):
     shared = {"listen_mx": f"127.0.0.1:{port}", "reuse_port": True}
     async with open_house(tmp_path, **shared) as one, open_house(tmp_path, **shared) as other:
         assert one.address() == other.address()
+
+
+async def test_auth_hears_who_comes_by_way_of_a_balancer(tmp_path):
+    """Else the balancer would be who relays, for everybody who comes that way."""
+    async with open_house(tmp_path, balancers=("127.0.0.1",)) as house:
+        client = await house.connect()
+        client.send(b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 25\r\n" + TO_DATA)
+        assert await client.replies(5) == CODES_TO_DATA
+
+    assert house.auth.batches[0][0].client == "203.0.113.9"
+
+
+async def test_the_submissions_port_takes_the_header_before_tls(tmp_path):
+    async with open_house(tmp_path, balancers=("127.0.0.1",)) as house:
+        client = await house.connect("submissions")
+        client.send(b"PROXY TCP6 2001:db8::9 2001:db8::1 4711 465\r\n")
+        await client.start_tls()
+        assert await client.replies(1) == ["220"]
+        client.send(b"EHLO client.example\r\nAUTH PLAIN AGFubgBzZWNyZXQ=\r\n")
+        assert await client.replies(2) == ["250", "235"]
+
+    assert house.auth.logins[0].client == "2001:db8::9"
