@@ -47,7 +47,10 @@ Allowed = Annotated[Caller, may(KIND)]
 Name = Annotated[str, Path(description="A login name, or the user's address.")]
 SendAs = Annotated[
     tuple[Pattern, ...],
-    Field(description="Patterns of further sender addresses that the user may use."),
+    Field(
+        description="Patterns of further sender addresses that the user may use; `*` is every "
+        "address, and takes the user out of the rule `not-your-address`."
+    ),
 ]
 MayRelay = Annotated[Flag, Field(description="Whether the user may send to other domains.")]
 Disabled = Annotated[
