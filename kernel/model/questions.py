@@ -42,12 +42,14 @@ class RelayAnswer:
     """The decision. ``rule`` is the name of the rule that spoke: for logs, never for the peer.
 
     ``submitter`` is the login name under which the mail counts: the client's
-    own, or that of the grant that it used.
+    own, or that of the grant that it used. Of a ``stranger`` nothing tells who it is: it is
+    not on the LAN, has not logged in, and has no grant.
     """
 
     reply: Reply
     rule: str
     submitter: str = ""
+    stranger: bool = False
 
 
 @dataclass(frozen=True, slots=True)

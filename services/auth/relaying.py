@@ -54,7 +54,10 @@ class Relaying:
         for question, decision in zip(questions, decisions, strict=True):
             if not question.trial:
                 _note(question, decision)
-        return [RelayAnswer(d.reply, d.rule, d.submitter) for d in decisions]
+        return [
+            RelayAnswer(d.reply, d.rule, d.submitter, bool(facts and facts.is_stranger))
+            for facts, d in zip(gathered, decisions, strict=True)
+        ]
 
     async def gather(self, questions: Sequence[RelayQuestion]) -> list[Facts | None]:
         """Return the facts of each question; ``None`` where there is no such listener."""

@@ -29,6 +29,7 @@ class Offer:
     """A message that a client offers: its transaction up to DATA, and who the client is.
 
     ``rules`` names the rule that let each recipient in, in the order of ``recipients``.
+    ``stranger`` is what auth says of the client: nothing tells who it is.
     """
 
     id: MailId
@@ -45,6 +46,7 @@ class Offer:
     smtputf8: bool
     ret: str
     envid: str
+    stranger: bool = False
 
 
 @dataclass(frozen=True, slots=True)

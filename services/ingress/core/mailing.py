@@ -1,4 +1,4 @@
-"""Mailing: the mail transaction of a session (RFC 5321 §3.3): MAIL, RCPT, DATA.
+"""Mailing: the mail transaction of a session (RFC 5321 §3.3): MAIL, RCPT, RSET.
 
 Recipients that come in one breath are asked about together.
 """
@@ -76,6 +76,9 @@ class Mailing(Identity):
         if mail is None:
             self._miss(replies.MAIL_FIRST)
             return
+        if self._reception is not None:
+            self._complain(replies.CHUNKS_HAVE_BEGUN)
+            return
         if mail.room(self._doorway.listener.max_recipients) > 0:
             mail.pending.append(self._read_recipient(mail, argument))
         else:
@@ -152,20 +155,6 @@ class Mailing(Identity):
         else:
             self._complain(reply)
 
-    def on_data(self, argument: str) -> None:
-        """Begin to receive the message: DATA (§4.1.1.4)."""
-        mail = self._mail
-        if argument:
-            self._complain(replies.NO_ARGUMENT)
-        elif mail is None:
-            self._miss(replies.MAIL_FIRST)
-        elif not mail.recipients:
-            self._miss(replies.NO_RECIPIENTS if mail.was_refused else replies.RCPT_FIRST)
-        else:
-            max_size = self._doorway.listener.max_message_size
-            self._reception = Reception(self._offer(mail), max_size, self._doorway.max_hops)
-            self._say(replies.GO_AHEAD)
-
     def _offer(self, mail: Transaction) -> Offer:
         return Offer(
             id=mail.id,
@@ -187,4 +176,5 @@ class Mailing(Identity):
             smtputf8=mail.mail.smtputf8,
             ret=mail.mail.ret,
             envid=mail.mail.envid,
+            stranger=mail.is_from_stranger,
         )

@@ -35,6 +35,11 @@ class Transaction:
         """Under whose name the mail counts: the first that a decision gave."""
         return next((a.submitter for _, a in self._accepted.values() if a.submitter), "")
 
+    @property
+    def is_from_stranger(self) -> bool:
+        """Whether a decision said so."""
+        return any(answer.stranger for _, answer in self._accepted.values())
+
     def room(self, max_recipients: int) -> int:
         """Return how many more recipients may be asked about."""
         return max_recipients - len(self._accepted) - len(self.pending)
