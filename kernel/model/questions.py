@@ -155,6 +155,13 @@ class PlaintextAuth(StrEnum):
     ALWAYS = "always"
 
 
+class BareLineEnds(StrEnum):
+    """What becomes of a CR or LF that stands alone in a message (RFC 5321 §2.3.8)."""
+
+    REFUSE = "refuse"
+    NORMALISE = "normalise"  # each becomes a CRLF
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
     """What ingress must know of a listener's settings; the rest is auth's business.
@@ -173,3 +180,4 @@ class Listener:
     max_connections: int
     max_connections_per_ip: int
     restricted: bool = False
+    bare_line_ends: BareLineEnds = BareLineEnds.REFUSE

@@ -86,6 +86,9 @@ class Settings:
     max_connections_per_ip: int | None = None
     """How many of them from one address."""
 
+    bare_line_ends: Literal["refuse", "normalise"] | None = None
+    """What becomes of messages with a CR or LF that stands alone."""
+
     i_understand_this_is_an_open_relay: Annotated[bool | None, Parameter(negative="")] = None
     """Must go with `--relay-outside-lan`."""
 

@@ -42,6 +42,7 @@ LISTENER_SETTINGS = [
     ("reject_local_helo_spoof", False),
     ("max_message_size", 100_000),
     ("max_connections_per_ip", 3),
+    ("bare_line_ends", "normalise"),
 ]
 
 

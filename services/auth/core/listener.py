@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kernel.model.questions import Listener, PlaintextAuth, TlsMode
+from kernel.model.questions import BareLineEnds, Listener, PlaintextAuth, TlsMode
 
 MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN")
 """The AUTH mechanisms that we can judge."""
@@ -47,6 +47,7 @@ class ListenerSettings:
     max_recipients: int = 100
     max_connections: int = 1000
     max_connections_per_ip: int = 100
+    bare_line_ends: BareLineEnds = BareLineEnds.REFUSE
 
     def public(self, name: str) -> Listener:
         """Return what ingress must know of the listener ``name``."""
@@ -60,6 +61,7 @@ class ListenerSettings:
             self.max_connections,
             self.max_connections_per_ip,
             restricted=self.access != (ANY,) or self.plaintext_auth is PlaintextAuth.LAN,
+            bare_line_ends=self.bare_line_ends,
         )
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path
 from pydantic import AfterValidator, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kernel.model.questions import PlaintextAuth, TlsMode
+from kernel.model.questions import BareLineEnds, PlaintextAuth, TlsMode
 from services.auth.adapters import policies
 from services.auth.core.lan import parse_network
 from services.auth.core.listener import ANY, LAN, MECHANISMS, ListenerSettings, RequireAuth
@@ -108,6 +108,11 @@ class ListenerFields(Body):
     )
     max_connections: Number = Field(default=1000, ge=1, le=_MOST)
     max_connections_per_ip: Number = Field(default=100, ge=1, le=_MOST)
+    bare_line_ends: BareLineEnds = Field(
+        default=BareLineEnds.REFUSE,
+        description="What becomes of a message with a CR or LF that stands alone: it is refused, "
+        "or each of them is made a line end. Never does one go on as it came.",
+    )
 
 
 class ListenerChanges(ListenerFields):
