@@ -8,8 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
-from ssl import SSLContext
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -21,6 +20,7 @@ from kernel.mailboxes.port import (
 )
 from kernel.model.address import Address
 from kernel.model.questions import LoginAnswer, LoginVerdict
+from kernel.tls import Certificates
 from services.collect import metrics
 from services.collect.core import effects
 from services.collect.core.doorway import Doorway
@@ -39,7 +39,7 @@ class Entrance:
     doorway: Doorway
     doorkeeper: Doorkeeper
     mailboxes: Mailboxes
-    tls: SSLContext
+    certificates: Certificates
     idle_limit: float
     login_limit: float
 
@@ -55,7 +55,10 @@ class Visit:
     def __init__(self, entrance: Entrance, wire: Wire) -> None:
         self._entrance = entrance
         self._wire = wire
-        self._session = Session(entrance.doorway, wire.client, secured=wire.is_secured)
+        doorway = entrance.doorway
+        if wire.is_secured:
+            doorway = replace(doorway, binding=self._binding())
+        self._session = Session(doorway, wire.client, secured=wire.is_secured)
         self._claim = AsyncExitStack()
         self._mailbox: Address | None = None
         self._login = ""
@@ -105,8 +108,8 @@ class Visit:
             case effects.Claim():
                 return self._session.claimed(await self._open(effect))
             case effects.StartTls():
-                await self._wire.take_up_tls(self._entrance.tls)
-                return self._session.secured()
+                await self._wire.take_up_tls(self._entrance.certificates.context)
+                return self._session.secured(self._binding())
             case effects.Fetch():
                 return await self._fetch(effect)
             case effects.Update():
@@ -177,6 +180,11 @@ class Visit:
             await self._claim.aclose()
         self._deleted = len(effect.keys)
         return True
+
+    def _binding(self) -> bytes:
+        """Return what a login can be bound to, now that there is TLS."""
+        secured = self._wire.transport.get_extra_info("ssl_object")
+        return self._entrance.certificates.binding_of(secured)
 
     @property
     def _owned(self) -> Address:

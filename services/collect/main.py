@@ -13,11 +13,11 @@ from functools import partial
 
 import structlog
 
-from kernel.certificate import Certificate, open_certificate
 from kernel.http import Peer
 from kernel.listening import Listening, listen
 from kernel.platform import Platform
 from kernel.runtime import Service, run
+from kernel.tls import Certificates, open_certificates
 from services.collect.adapters.doorkeeper import HttpDoorkeeper
 from services.collect.core.doorway import Doorway
 from services.collect.crowd import Crowd
@@ -44,17 +44,17 @@ class Collect:
 async def open_collect(platform: Platform, settings: Settings) -> AsyncIterator[Collect]:
     """Let users collect meanwhile; at the end see everybody out."""
     common = platform.settings
-    certificate = await asyncio.to_thread(
-        open_certificate, settings, common.hostname, platform.clock()
-    )
     crowd = Crowd(settings.max_connections, settings.max_connections_per_ip)
     async with AsyncExitStack() as stack:
+        certificates = await stack.enter_async_context(
+            open_certificates(settings, common.hostname, platform.clock)
+        )
         peer = Peer(common.auth_url, common.service_token.get_secret_value())
         doorkeeper = HttpDoorkeeper(await stack.enter_async_context(peer))
         stack.push_async_callback(crowd.see_out, common.grace.total_seconds())
         addresses = {}
         for name, where in _listeners(settings).items():
-            entrance = _entrance(name, platform, settings, certificate, doorkeeper)
+            entrance = _entrance(name, platform, settings, certificates, doorkeeper)
             listening = await _listen(entrance, crowd, where, settings.balancers)
             stack.callback(listening.close)
             addresses[name] = listening.address
@@ -70,13 +70,13 @@ def _entrance(
     name: str,
     platform: Platform,
     settings: Settings,
-    certificate: Certificate,
+    certificates: Certificates,
     doorkeeper: Doorkeeper,
 ) -> Entrance:
     doorway = Doorway(
         name,
         new_nonce=lambda: f"{secrets.token_hex(16)}@{platform.settings.hostname}",
-        binding=certificate.binding,
+        binding=certificates.binding,
         mechanisms=settings.mechanisms,
         plaintext=settings.plaintext,
         max_errors=settings.max_errors,
@@ -85,7 +85,7 @@ def _entrance(
         doorway,
         doorkeeper,
         platform.mailboxes,
-        certificate.context,
+        certificates,
         idle_limit=settings.idle_timeout.total_seconds(),
         login_limit=settings.login_timeout.total_seconds(),
     )
@@ -98,7 +98,7 @@ async def _listen(
         partial(Wire, partial(crowd.welcome, entrance)),
         where,
         balancers=balancers,
-        tls=entrance.tls if entrance.name == IMPLICIT_TLS else None,
+        tls=entrance.certificates.context if entrance.name == IMPLICIT_TLS else None,
     )
     _log.info("listening", listener=entrance.name, on=where)
     return listening

@@ -281,7 +281,7 @@ class Connection(SMTP):
 
     async def _upgrade(self) -> None:
         try:
-            transport = await take_up_tls(self.transport, self, self._entrance.certificate.context)
+            transport = await take_up_tls(self.transport, self, self._entrance.certificates.context)
         except OSError as error:
             _log.info("no TLS", session=self._name(), why=repr(error))
             transport = None
@@ -291,7 +291,7 @@ class Connection(SMTP):
             return
         self.transport = transport
         self._is_upgrading = False
-        tls = tls_of(transport, self._entrance.certificate.binding)
+        tls = tls_of(transport, self._entrance.certificates)
         if self._core is not None and tls is not None:
             self._step(self._core.secured, tls)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
-from kernel.certificate import Certificate
+from kernel.tls import Certificates
 from services.ingress.core.doorway import Doorway
 from services.ingress.core.selftest import calm
 from services.ingress.crowd import Crowd
@@ -24,7 +24,7 @@ class Entrance:
     directory: Directory
     intake: Intake
     crowd: Crowd
-    certificate: Certificate
+    certificates: Certificates
     callers: Collection[tuple[str, int]] = frozenset()
     is_trial: bool = False
 

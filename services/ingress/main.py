@@ -12,7 +12,6 @@ from functools import lru_cache, partial
 
 import structlog
 
-from kernel.certificate import Certificate, open_certificate
 from kernel.http import Peer
 from kernel.listening import Listening, listen
 from kernel.model.envelope import MailId, new_mail_id
@@ -20,6 +19,7 @@ from kernel.model.events import DirectoryChanged
 from kernel.model.questions import Listener
 from kernel.platform import Platform
 from kernel.runtime import Service, run
+from kernel.tls import Certificates, open_certificates
 from services.ingress.adapters.directory import HttpDirectory
 from services.ingress.adapters.visiting import Caller
 from services.ingress.core.doorway import Doorway
@@ -57,7 +57,7 @@ class _House:
     policies: Policies
     directory: Directory
     crowd: Crowd
-    certificate: Certificate
+    certificates: Certificates
     callers: set[Caller] = field(default_factory=set)
 
     def entrance(self, name: str) -> Entrance:
@@ -69,7 +69,7 @@ class _House:
 
         intake = Intake(self.platform)
         return Entrance(
-            name, doorway, self.directory, intake, self.crowd, self.certificate, self.callers
+            name, doorway, self.directory, intake, self.crowd, self.certificates, self.callers
         )
 
     def _doorway(self, listener: Listener) -> Doorway:
@@ -99,15 +99,16 @@ class _House:
 async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[Ingress]:
     """Take mail meanwhile; at the end see everybody out."""
     common = platform.settings
-    certificate = await asyncio.to_thread(
-        open_certificate, settings, common.hostname, platform.clock()
-    )
     peer = Peer(common.auth_url, common.service_token.get_secret_value())
     listeners = settings.listeners
-    async with HttpDirectory(peer) as directory, asyncio.TaskGroup() as group:
+    async with (
+        open_certificates(settings, common.hostname, platform.clock) as certificates,
+        HttpDirectory(peer) as directory,
+        asyncio.TaskGroup() as group,
+    ):
         policies = Policies(directory, listeners)
         crowd = Crowd(settings.idle_timeout.total_seconds())
-        house = _House(platform, settings, policies, directory, crowd, certificate)
+        house = _House(platform, settings, policies, directory, crowd, certificates)
         entrances = {name: house.entrance(name) for name in listeners}
         chores = [platform.bus.listen(DirectoryChanged, policies.notice), crowd.look_after()]
         chores += [policies.follow(name) for name in listeners]

@@ -4,15 +4,17 @@ import asyncio
 import ssl
 
 from kernel.listening import HANDSHAKE, SHUTDOWN
+from kernel.tls import Certificates
 from services.ingress.core.effects import Tls
 
 
-def tls_of(transport: asyncio.BaseTransport, binding: bytes) -> Tls | None:
-    """Return the protection of a connection that has any, by a certificate with ``binding``."""
+def tls_of(transport: asyncio.BaseTransport, certificates: Certificates) -> Tls | None:
+    """Return the protection of a connection that has any, by one of ``certificates``."""
     secured = transport.get_extra_info("ssl_object")
     if secured is None:
         return None
-    return Tls(secured.version() or "TLS", (secured.cipher() or ("unknown",))[0], binding)
+    cipher, *_ = secured.cipher() or ("unknown",)
+    return Tls(secured.version() or "TLS", cipher, certificates.binding_of(secured))
 
 
 async def take_up_tls(

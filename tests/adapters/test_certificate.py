@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import ssl
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from kernel.certificate import (
     CertificateSettings,
     endpoint_binding,
-    open_certificate,
+    pairs,
     self_signed,
 )
 from services.ingress.settings import Settings as IngressSettings
@@ -59,10 +58,18 @@ def test_the_operators_own_certificate_is_preferred(tmp_path):
     pem = self_signed(tmp_path / "own", "mx.ours.test", NOON)
 
     settings = CertificateSettings(tls_cert=pem, tls_folder=tmp_path / "tls")
-    shown = open_certificate(settings, "x", NOON)
+    [pair] = pairs(settings, "x", NOON)
 
     assert not (tmp_path / "tls").exists()
-    assert shown.context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert pair.chain == pem
+
+
+def test_it_is_made_anew_in_the_month_before_it_ends(tmp_path):
+    first = self_signed(tmp_path, "mx.ours.test", NOON).read_bytes()
+
+    assert self_signed(tmp_path, "mx.ours.test", NOON + timedelta(days=3619)).read_bytes() == first
+    assert self_signed(tmp_path, "mx.ours.test", NOON + timedelta(days=3621)).read_bytes() != first
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("prefix", ["POSTROOM_", "POSTROOM_INGRESS_"])
@@ -96,22 +103,6 @@ def test_where_the_signature_has_no_hash_there_is_nothing_to_bind_to():
     certificate = certificate_of(ed25519.Ed25519PrivateKey.generate(), None)
 
     assert endpoint_binding(certificate.public_bytes(Encoding.PEM)) == b""
-
-
-async def test_what_sasl_binds_to_is_what_a_client_sees(tmp_path):
-    shown = open_certificate(CertificateSettings(tls_folder=tmp_path), "mx.ours.test", NOON)
-    server = await asyncio.start_server(lambda _, w: w.close(), "127.0.0.1", 0, ssl=shown.context)
-    trusting = ssl.create_default_context()
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-
-    async with server:
-        where = server.sockets[0].getsockname()
-        _, writer = await asyncio.open_connection(*where, ssl=trusting)
-        seen = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        writer.close()
-        await writer.wait_closed()
-
-    assert hashlib.sha256(seen).digest() == shown.binding
 
 
 def certificate_of(key, signed_with):

@@ -1,5 +1,7 @@
 """Authorization: who the client is, by USER and PASS or by SASL (RFC 1939 §4, 5034), and TLS."""
 
+from dataclasses import replace
+
 from kernel.model.questions import LoginAnswer, LoginQuestion, LoginVerdict
 from kernel.sasl import BINDS_CHANNEL, MAX_LINE, Challenge, Exchange, Fault, Shown, Step
 from services.collect.core import replies
@@ -43,8 +45,9 @@ class Authorization(Speech):
             self._lines.clear()  # it did not come under TLS, whoever sent it: CVE-2011-0411
             self._wait_for(StartTls())
 
-    def _secure(self) -> None:
+    def _secure(self, binding: bytes) -> None:
         """Begin anew, knowing nothing (RFC 2595 §4)."""
+        self._doorway = replace(self._doorway, binding=binding)
         self._is_secured = True
         self._user = ""
 

@@ -71,10 +71,10 @@ class Session(Transaction):
             self._say(replies.TRY_LATER)
         return self._proceed()
 
-    def secured(self) -> list[Effect]:
-        """Answer `StartTls`."""
+    def secured(self, binding: bytes) -> list[Effect]:
+        """Answer `StartTls`: what SASL may bind to from now on."""
         self.is_waiting = False
-        self._secure()
+        self._secure(binding)
         return self._proceed()
 
     def fetched(self, octets: bytes) -> list[Effect]:

@@ -70,7 +70,7 @@ class Talk:
                 return self.core.claimed(self.claim or found)
             case effects.StartTls():
                 self.tls += 1
-                return self.core.secured()
+                return self.core.secured(b"hash of our certificate")
             case effects.Fetch(key):
                 return self.fetch(key)
             case effects.Update(keys):
