@@ -1,9 +1,10 @@
 """Plays every dialogue in this folder against a really served ingress.
 
 ``C:`` lines in a row go out in one write; ``X:`` sends octets written as Python escapes,
-without a line end. ``S:`` is a line that must come, ``*`` stands for anything. ``TLS``
-does the handshake, ``END`` awaits the server's hanging up. ``listener: NAME`` at the
-top names the listener (``mx`` if not given). After the last line, nothing more may come.
+without a line end. ``S:`` is a line that must come, ``*`` stands for anything; ``S: 250 ...``
+is a whole reply, ``S: 250 ... DSN`` one that ends with such a line. ``TLS`` does the
+handshake, ``END`` awaits the server's hanging up. ``listener: NAME`` at the top names the
+listener (``mx`` if not given). After the last line, nothing more may come.
 
 What nobody can write down beforehand stands in braces, in a ``C:`` line: ``{login MECHANISM
 USER PASSWORD}`` begins a login with its initial response, ``{respond}`` answers the last ``S:``
@@ -76,7 +77,11 @@ class Player:
                 assert await self.client.reader.read() == b"", f"{self.path.name}:{number}"
 
     async def hear(self, number, expected):
+        code, dots, last = expected.partition(" ...")
         line = (await self.client.reader.readline()).decode()
+        while dots and line.startswith(f"{code}-"):
+            line = (await self.client.reader.readline()).decode()
+        expected = f"{code}{last or ' *'}" if dots else expected
         assert line.endswith("\r\n"), f"{self.path.name}:{number}: the server hung up: {line!r}"
         self.heard = line[:-2]
         assert matches(expected, self.heard), f"{self.path.name}:{number}: {line!r}"

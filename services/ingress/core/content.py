@@ -1,20 +1,21 @@
-"""Content: finds the end of the data and undoes dot-stuffing (RFC 5321 §4.5.2), in big bites.
+"""Content: the octets of a message, as they come by DATA or in chunks, in big bites.
 
-CRLF.CRLF alone ends the data (§4.1.1.4). A CR or LF that stands alone is noted: to
-guess what it means is how messages are smuggled.
+A CR or LF that stands alone is never passed on as it came: what it means is a matter of
+opinion, and two servers of different opinion are how messages are smuggled (RFC 5321 §2.3.8).
 """
 
+_CR, _LF, _CRLF = b"\r", b"\n", b"\r\n"
 _END = b"\r\n.\r\n"
-_CRLF = b"\r\n"
 _HOLD = len(_END) - 1
 
 
-class ContentReader:
-    """Reads one content. The octets it gives are the message, free of stuffing."""
+class DataReader:
+    """Reads what follows DATA: finds its end and undoes dot-stuffing (RFC 5321 §4.5.2).
+
+    CRLF.CRLF alone is an end (§4.1.1.4), and a dot is stuffed after a CRLF alone.
+    """
 
     def __init__(self) -> None:
-        self.size = 0
-        self.bare_line_end = False
         self._held = _CRLF  # DATA's own line end counts: a lone dot may come first
         self._fresh = True
 
@@ -23,28 +24,62 @@ class ContentReader:
         octets = self._held + octets
         end = octets.find(_END)
         if end >= 0:
-            return self._clean(octets[: end + len(_CRLF)]), octets[end + len(_END) :]
+            return self._unstuffed(octets[: end + len(_CRLF)]), octets[end + len(_END) :]
         cut = self._cut(octets)
         self._held = octets[cut:]
-        return self._clean(octets[:cut]), None
+        return self._unstuffed(octets[:cut]), None
 
     @staticmethod
     def _cut(octets: bytes) -> int:
         """Where to part what is certain from what may belong to an end or a stuffed dot."""
         cut = max(len(octets) - _HOLD, 0)
-        if octets.endswith(b"\r", 0, cut):
+        if octets.endswith(_CR, 0, cut):
             return cut - 1
         return cut - len(_CRLF) if octets.endswith(_CRLF, 0, cut) else cut
 
-    def _clean(self, octets: bytes) -> bytes:
+    def _unstuffed(self, octets: bytes) -> bytes:
         if not octets:
             return octets
-        unpaired = octets.replace(_CRLF, b"")
-        if b"\r" in unpaired or b"\n" in unpaired:
-            self.bare_line_end = True
-        clean = octets.replace(b"\r\n.", _CRLF)
+        content = octets.replace(b"\r\n.", _CRLF)
         if self._fresh:
-            clean = clean[len(_CRLF) :]
+            content = content[len(_CRLF) :]
             self._fresh = False
-        self.size += len(clean)
-        return clean
+        return content
+
+
+class LineEnds:
+    """Sees to it that lines end with CRLF, whatever the pieces in which they come.
+
+    Either a CR or LF that stands alone is noted, or it is made a CRLF.
+    """
+
+    def __init__(self, *, normalise: bool) -> None:
+        self.is_bad = False
+        """Whether one stood alone, and was left so."""
+        self._normalise = normalise
+        self._held = b""
+        self._ends_line = True
+
+    def feed(self, octets: bytes) -> bytes:
+        """Return the content that is certain now: a last CR waits for what follows it."""
+        octets = self._held + octets
+        self._held = b""
+        if octets.endswith(_CR):
+            octets, self._held = octets[:-1], _CR
+        return self._judged(octets)
+
+    def finish(self) -> bytes:
+        """Return the rest of the content, which ends its last line."""
+        rest, self._held = self._judged(self._held), b""
+        return rest if self._ends_line else rest + _CRLF
+
+    def _judged(self, octets: bytes) -> bytes:
+        if not octets:
+            return octets
+        if not octets.count(_CRLF) == octets.count(_LF) == octets.count(_CR):
+            if self._normalise:
+                octets = octets.replace(_CRLF, _LF).replace(_CR, _LF).replace(_LF, _CRLF)
+            else:
+                self.is_bad = True
+        self._ends_line = octets.endswith(_CRLF)
+        return octets

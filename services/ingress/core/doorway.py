@@ -10,7 +10,7 @@ from kernel.sasl import BINDS_CHANNEL, MECHANISMS, SHOWS_PASSWORD
 from services.ingress.core import replies
 from services.ingress.core.effects import Tls
 
-_ALWAYS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN")
+_ALWAYS = ("PIPELINING", "CHUNKING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class Doorway:
         """Return the answer to EHLO, line by line."""
         mechanisms = " ".join(self.mechanisms(tls, in_lan=in_lan))
         lines = [self.hostname, *_ALWAYS, f"SIZE {self.listener.max_message_size}"]
+        lines.append(f"LIMITS RCPTMAX={self.listener.max_recipients}")  # RFC 9422 §4.2
         if self.offers_tls and tls is None:
             lines.append("STARTTLS")
         if mechanisms:

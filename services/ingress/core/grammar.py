@@ -21,6 +21,7 @@ _PATH = (
 )
 _FROM = re.compile(f"FROM: ?{_PATH}", re.IGNORECASE)
 _TO = re.compile(f"TO: ?{_PATH}", re.IGNORECASE)
+_BDAT = re.compile(r"([0-9]{1,20})(?: +(.+))?")
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\x00-\x20=\x7f]+))?")
 _HELO = re.compile(r"[A-Za-z0-9._-]{1,255}|\[[A-Za-z0-9.:]{1,64}\]")
 _XTEXT = r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})"  # RFC 3461 §4
@@ -42,6 +43,15 @@ class MailCommand:
     smtputf8: bool = False
     ret: str = ""
     envid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BdatCommand:
+    """What BDAT says. However malformed the rest is, ``size`` octets follow."""
+
+    size: int
+    is_last: bool = False
+    is_malformed: bool = False
 
 
 def parse_helo(argument: str) -> str | None:
@@ -85,6 +95,15 @@ def parse_rcpt(argument: str, *, extended: bool, smtputf8: bool, domain: str) ->
 def _recipient(text: str, domain: str) -> Address:
     is_bare = text.lower() == _POSTMASTER  # RFC 5321 §4.5.1
     return Address.parse(f"{text}@{domain}" if is_bare else text)
+
+
+def parse_bdat(argument: str) -> BdatCommand | None:
+    """Return what BDAT says (RFC 3030 §2), or None if not even its size can be read."""
+    match = _BDAT.fullmatch(argument)
+    if match is None:
+        return None
+    is_last = (match[2] or "").upper() == "LAST"
+    return BdatCommand(int(match[1]), is_last, is_malformed=bool(match[2]) and not is_last)
 
 
 _Fields = dict[str, Any]

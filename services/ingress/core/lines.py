@@ -41,11 +41,14 @@ class Lines:
         start = self._octets[self._at : self._at + len(verb)]
         return start.upper() == verb and self._octets.find(_CRLF, self._at) > 0
 
-    def take_rest(self) -> bytes:
-        """Take everything that is there."""
-        rest = self._octets[self._at :]
-        self.clear()
-        return rest
+    def take(self, most: int | None = None) -> bytes:
+        """Take everything that is there, or ``most`` octets of it, be they lines or not."""
+        if most is None or most >= len(self._octets) - self._at:
+            octets = self._octets[self._at :]
+            self.clear()
+            return octets
+        self._at += most
+        return self._octets[self._at - most : self._at]
 
     def clear(self) -> None:
         """Forget what is there."""

@@ -1,95 +1,93 @@
 """Reception: what becomes of a message while it comes in.
 
 A small one is gathered and handed over as a whole. A large one is handed on as it
-comes, so that its size costs no memory. A refused one is read to its end and dropped.
+comes, so that its size costs no memory. A refused one is dropped, and read to its end.
 """
 
-from dataclasses import dataclass
-
 from kernel.model.envelope import INLINE_LIMIT
+from kernel.model.questions import BareLineEnds, Listener
 from kernel.model.reply import Reply
 from services.ingress.core import replies
 from services.ingress.core.admission import judge_head, judge_size
-from services.ingress.core.content import ContentReader
+from services.ingress.core.content import LineEnds
 from services.ingress.core.effects import Effect, Offer, Open, Pour, Rejected, Seal, Spill, Take
 
 ROOM_FOR_TRACE = 2_048
 """Kept free for our own header fields, so that a content stays inline with them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The data is over. ``refusal`` is None when the message can be taken."""
-
-    refusal: Reply | None
-    rest: bytes
+_WHOLE = INLINE_LIMIT - ROOM_FOR_TRACE
 
 
 class Reception:
-    """Receives one message."""
+    """Receives one message, for as long as nothing speaks against it.
 
-    def __init__(self, offer: Offer, max_size: int, max_hops: int) -> None:
+    What is said of it hangs on its octets, and not on the pieces in which they came.
+    """
+
+    def __init__(self, offer: Offer, listener: Listener, max_hops: int) -> None:
         self._offer = offer
-        self._max_size = max_size
+        self._max_size = listener.max_message_size
         self._max_hops = max_hops
-        self._reader = ContentReader()
+        self._line_ends = LineEnds(normalise=listener.bare_line_ends is BareLineEnds.NORMALISE)
+        self._size = 0
         self._gathered: list[bytes] = []
         self._is_open = False
-        self._refusal: Reply | None = None
+        self._bad_head: Reply | None = None
 
-    def feed(self, octets: bytes) -> tuple[list[Effect], Ended | None]:
-        """Take in ``octets``; return what to do now, and the end once it is reached."""
-        content, rest = self._reader.feed(octets)
-        self._judge()
-        effects = self._keep(content)
-        if rest is None:
-            return effects, None
-        effects += self._conclude()
-        return effects, Ended(self._refusal, rest)
+    @property
+    def refusal(self) -> Reply | None:
+        """Why the message cannot be taken, or None."""
+        bare = replies.BARE_LINE_END if self._line_ends.is_bad else None
+        return judge_size(self._size, self._max_size) or bare or self._bad_head
 
-    def _judge(self) -> None:
-        if self._refusal is None:
-            self._refusal = judge_size(self._reader.size, self._max_size)
-        if self._refusal is None and self._reader.bare_line_end:
-            self._refusal = replies.BARE_LINE_END
+    def feed(self, octets: bytes) -> list[Effect]:
+        """Take in ``octets`` of the content; return what to do now."""
+        return self._keep(self._line_ends.feed(octets))
 
-    def _keep(self, content: bytes) -> list[Effect]:
-        if self._refusal is not None:
-            return self._forget()
+    def finish(self) -> list[Effect]:
+        """Return what to do at the end: `Take` or `Seal` it, or log why not."""
+        effects = self._keep(self._line_ends.finish())
+        return effects + ([Seal()] if self._close() else self._hand_over())
+
+    def abandon(self) -> list[Effect]:
+        """Return what to do so that nothing of the message stays."""
+        self._gathered.clear()
+        return [Spill()] if self._close() else []
+
+    def _close(self) -> bool:
+        """Return whether it was open."""
+        was_open, self._is_open = self._is_open, False
+        return was_open
+
+    def _keep(self, octets: bytes) -> list[Effect]:
+        self._size += len(octets)
+        if self.refusal is not None:
+            return self.abandon()
         if self._is_open:
-            return [Pour(content)] if content else []
-        self._gathered.append(content)
-        if self._reader.size <= INLINE_LIMIT - ROOM_FOR_TRACE:
-            return []
-        return self._open()
+            return [Pour(octets)] if octets else []
+        self._gathered.append(octets)
+        return self._open() if self._size > _WHOLE else []
 
     def _open(self) -> list[Effect]:
-        head = self._take_gathered()
-        if self._refusal is not None:
+        content = self._take_gathered()
+        if self.refusal is not None:
             return []
         self._is_open = True
-        return [Open(self._offer, head)]
+        return [Open(self._offer, content[:_WHOLE]), Pour(content[_WHOLE:])]
 
-    def _conclude(self) -> list[Effect]:
-        if self._is_open:
-            return [Seal()]
+    def _hand_over(self) -> list[Effect]:
         content = self._take_gathered()
-        if self._refusal is not None:
-            offer = self._offer
-            return [Rejected(offer.id, offer.sender, self._refusal, offer.submitter)]
+        if self.refusal is not None:
+            return [self.rejected(self.refusal)]
         return [Take(self._offer, content)]
+
+    def rejected(self, reply: Reply) -> Rejected:
+        """Return the note for the log that the message was refused with ``reply``."""
+        return Rejected(self._offer.id, self._offer.sender, reply, self._offer.submitter)
 
     def _take_gathered(self) -> bytes:
         """Return what was gathered, judged for what only its header shows."""
         content = b"".join(self._gathered)
         self._gathered.clear()
-        if self._refusal is None:
-            self._refusal = judge_head(content, self._max_hops)
+        if self.refusal is None:
+            self._bad_head = judge_head(content[:_WHOLE], self._max_hops)
         return content
-
-    def _forget(self) -> list[Effect]:
-        self._gathered.clear()
-        if not self._is_open:
-            return []
-        self._is_open = False
-        return [Spill()]

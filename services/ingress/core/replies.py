@@ -12,8 +12,9 @@ CANNOT_VERIFY = Reply(252, "2.0.0", "Cannot verify the user, but will take mail 
 HELP = Reply(
     214,
     "2.0.0",
-    "Commands: AUTH DATA EHLO HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY\nSee RFC 5321",
+    "Commands: AUTH BDAT DATA EHLO HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY\nSee RFC 5321",
 )
+CHUNK_TAKEN = Reply(250, "2.0.0", "Chunk received")
 GO_AHEAD = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
 READY_FOR_TLS = Reply(220, "2.0.0", "Ready to start TLS")
 
@@ -23,6 +24,7 @@ NOT_ADMITTED = Reply(554, "5.7.1", "No SMTP service here for you")
 TOO_MANY_CONNECTIONS = Reply(421, "4.7.0", "Too many connections, try again later")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors")
 IDLE = Reply(421, "4.4.2", "Timed out waiting for you")
+LOST_TRACK = Reply(421, "4.7.0", "What follows cannot be told from commands")
 BROKEN_OFF = Reply(421, "4.3.0", "Something went wrong here, try again later")
 
 TRY_LATER = Reply(451, "4.3.0", "Try again later")
@@ -38,6 +40,7 @@ NO_ARGUMENT = Reply(501, "5.5.4", "This command takes no argument")
 BAD_HELO = Reply(501, "5.5.4", "Say hello with a domain name or an address literal")
 BAD_MAIL = Reply(501, "5.5.2", "Syntax: MAIL FROM:<address> [parameters]")
 BAD_RCPT = Reply(501, "5.5.2", "Syntax: RCPT TO:<address> [parameters]")
+BAD_BDAT = Reply(501, "5.5.4", "Syntax: BDAT size [LAST]")
 BAD_PARAMETER = Reply(501, "5.5.4", "Syntax error in a parameter")
 BAD_SENDER = Reply(501, "5.1.7", "Bad sender address syntax")
 BAD_RECIPIENT = Reply(501, "5.1.3", "Bad recipient address syntax")
@@ -45,9 +48,11 @@ UNKNOWN_PARAMETER = Reply(555, "5.5.4", "Parameter not recognized")
 NEEDS_SMTPUTF8 = Reply(553, "5.6.7", "An address beyond ASCII needs SMTPUTF8")
 
 HELO_FIRST = Reply(503, "5.5.1", "Say EHLO first")
+EHLO_FIRST = Reply(503, "5.5.1", "Only after EHLO")
 MAIL_FIRST = Reply(503, "5.5.1", "Need MAIL first")
 NESTED_MAIL = Reply(503, "5.5.1", "Sender already given")
 RCPT_FIRST = Reply(503, "5.5.1", "Need RCPT first")
+CHUNKS_HAVE_BEGUN = Reply(503, "5.5.1", "Inside a message that comes in chunks")
 NO_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")
 
 TLS_UNAVAILABLE = Reply(502, "5.5.1", "STARTTLS is not offered here")

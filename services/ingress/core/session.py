@@ -19,8 +19,7 @@ from services.ingress.core import replies
 from services.ingress.core.doorway import Doorway
 from services.ingress.core.effects import Admit, Effect, StartTls, Tls
 from services.ingress.core.lines import MAX_LINE
-from services.ingress.core.mailing import Mailing
-from services.ingress.core.reception import Ended
+from services.ingress.core.receiving import Receiving
 
 MAX_COMMAND = 510
 """RFC 5321 §4.5.3.1.4, without the CRLF."""
@@ -29,18 +28,12 @@ _MAX_COMMANDS = {b"MAIL": 1_310, b"RCPT": 1_060, b"AUTH": MAX_LINE}
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
-class Session(Mailing):
+class Session(Receiving):
     """The state of one conversation."""
 
     def __init__(self, doorway: Doorway, client: str, tls: Tls | None = None) -> None:
         super().__init__(doorway, client, tls)
-        self._is_leaving = False
         self._is_in = False
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a message is coming in or being made ours."""
-        return self._reception is not None
 
     def greet(self) -> list[Effect]:
         """Begin (RFC 5321 §3.1), once all that comes before the first word is settled."""
@@ -123,11 +116,14 @@ class Session(Mailing):
     # Reading.
 
     def _proceed(self) -> list[Effect]:
-        while not self.is_waiting and not self.is_closed:
-            receiving = self._reception is not None
-            if not (self._read_content() if receiving else self._read_line()):
-                break
+        while not (self.is_waiting or self.is_closed) and self._read():
+            pass
         return self._flush()
+
+    def _read(self) -> bool:
+        if self._chunk is not None:
+            return self._read_chunk(self._chunk)
+        return self._read_line() if self._data is None else self._read_data(self._data)
 
     def _read_line(self) -> bool:
         line = self._lines.next()
@@ -139,53 +135,27 @@ class Session(Mailing):
             self._obey(line)
         return True
 
-    def _read_content(self) -> bool:
-        octets = self._lines.take_rest()
-        if not octets or self._reception is None:
-            return False
-        effects, ended = self._reception.feed(octets)
-        self._effects += effects
-        if ended is not None:
-            self._finish_content(ended)
-        return True
-
-    def _finish_content(self, ended: Ended) -> None:
-        self._lines.feed(ended.rest)
-        if ended.refusal is None:
-            self.is_waiting = True
-        else:
-            self._end_mail(ended.refusal)
-
     def _obey(self, line: bytes) -> None:
         word, _, rest = line.partition(b" ")
         verb = word.upper()
         refusal = self._refuse_line(line, verb)
-        if refusal is not None:
-            self._complain(refusal)
+        if refusal is None:
+            _COMMANDS[verb](self, rest.decode().strip(" "))
             return
-        try:
-            argument = rest.decode().strip(" ")
-        except UnicodeDecodeError:
-            self._complain(replies.BAD_LINE)
-            return
-        _COMMANDS[verb](self, argument)
+        self._complain(refusal)
+        if verb == b"BDAT":
+            self._lose_track()
 
     def _refuse_line(self, line: bytes, verb: bytes) -> Reply | None:
         if len(line) > _MAX_COMMANDS.get(verb, MAX_COMMAND):
             return replies.AUTH_LINE_TOO_LONG if verb == b"AUTH" else replies.LINE_TOO_LONG
-        if not line or _CONTROL.search(line):
+        if not line or _CONTROL.search(line) or not _is_utf8(line):
             return replies.BAD_LINE
         if verb not in _COMMANDS:
             return replies.UNKNOWN_COMMAND
         if verb in _NEEDS_TLS and self._tls is None and self._doorway.requires_tls:
             return replies.TLS_FIRST
         return None
-
-    def _end_mail(self, reply: Reply) -> None:
-        self._reset()
-        self._complain(reply)
-        if self._is_leaving:
-            self._hang_up(replies.SHUTTING_DOWN)
 
     # The small commands.
 
@@ -221,6 +191,7 @@ _COMMANDS: Mapping[bytes, Callable[[Session, str], None]] = {
     b"MAIL": Session.on_mail,
     b"RCPT": Session.on_rcpt,
     b"DATA": Session.on_data,
+    b"BDAT": Session.on_bdat,
     b"RSET": Session.on_rset,
     b"NOOP": Session.on_noop,
     b"VRFY": Session.on_vrfy,
@@ -229,3 +200,11 @@ _COMMANDS: Mapping[bytes, Callable[[Session, str], None]] = {
     b"QUIT": Session.on_quit,
 }
 _NEEDS_TLS = frozenset({b"MAIL", b"RCPT", b"DATA", b"VRFY", b"EXPN"})
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
