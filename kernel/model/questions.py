@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kernel.model.address import Address
+from kernel.model.rate import Rate
 from kernel.model.reply import Reply
 
 
@@ -168,7 +169,8 @@ class Listener:
 
     Sizes are in octets. ``mechanisms`` are names such as ``PLAIN``.
     ``plaintext_auth`` says to whom PLAIN and LOGIN are offered without TLS. ``restricted``
-    says that an `AdmissionQuestion` decides on every client.
+    says that an `AdmissionQuestion` decides on every client. Rates per IP are those of
+    strangers; strangers also wait ``greet_pause`` seconds for the greeting.
     """
 
     name: str
@@ -181,3 +183,8 @@ class Listener:
     max_connections_per_ip: int
     restricted: bool = False
     bare_line_ends: BareLineEnds = BareLineEnds.REFUSE
+    message_rate_per_ip: tuple[Rate, ...] = ()
+    recipient_rate_per_ip: tuple[Rate, ...] = ()
+    message_rate_per_user: tuple[Rate, ...] = ()
+    recipient_rate_per_user: tuple[Rate, ...] = ()
+    greet_pause: int = 0

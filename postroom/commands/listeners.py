@@ -89,6 +89,21 @@ class Settings:
     bare_line_ends: Literal["refuse", "normalise"] | None = None
     """What becomes of messages with a CR or LF that stands alone."""
 
+    message_rate_per_ip: list[str] | None = None
+    """How many messages a stranger's address may send, such as `60/minute`."""
+
+    recipient_rate_per_ip: list[str] | None = None
+    """How many recipients such an address may name."""
+
+    message_rate_per_user: list[str] | None = None
+    """How many messages a user may send."""
+
+    recipient_rate_per_user: list[str] | None = None
+    """How many recipients a user may name."""
+
+    greet_pause: int | None = None
+    """Seconds that strangers wait for the greeting; who talks before it is sent away."""
+
     i_understand_this_is_an_open_relay: Annotated[bool | None, Parameter(negative="")] = None
     """Must go with `--relay-outside-lan`."""
 

@@ -43,6 +43,9 @@ LISTENER_SETTINGS = [
     ("max_message_size", 100_000),
     ("max_connections_per_ip", 3),
     ("bare_line_ends", "normalise"),
+    ("message_rate_per_ip", ["60/minute", "1000/hour"]),
+    ("recipient_rate_per_user", []),
+    ("greet_pause", 5),
 ]
 
 
@@ -62,6 +65,7 @@ WRONG = [
     ({"relay_nonlocal_senders": "no"}, "relay_nonlocal_senders"),
     ({"always_relay_recipients": ["a.test", "b.test", "*"]}, "always_relay_recipients.2"),
     ({"access": ["any", 5]}, "access.1"),
+    ({"message_rate_per_ip": ["60/minute", "lots"]}, "message_rate_per_ip.1"),
     ({"plaintext_auth": True}, "plaintext_auth"),
 ]
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kernel.model.questions import BareLineEnds, Listener, PlaintextAuth, TlsMode
+from kernel.model.rate import Rate
 
 MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN")
 """The AUTH mechanisms that we can judge."""
@@ -48,6 +49,11 @@ class ListenerSettings:
     max_connections: int = 1000
     max_connections_per_ip: int = 100
     bare_line_ends: BareLineEnds = BareLineEnds.REFUSE
+    message_rate_per_ip: tuple[str, ...] = ("100000/hour",)
+    recipient_rate_per_ip: tuple[str, ...] = ("500000/hour",)
+    message_rate_per_user: tuple[str, ...] = ("10000/hour",)
+    recipient_rate_per_user: tuple[str, ...] = ("20000/hour",)
+    greet_pause: int = 0
 
     def public(self, name: str) -> Listener:
         """Return what ingress must know of the listener ``name``."""
@@ -60,9 +66,24 @@ class ListenerSettings:
             self.max_recipients,
             self.max_connections,
             self.max_connections_per_ip,
-            restricted=self.access != (ANY,) or self.plaintext_auth is PlaintextAuth.LAN,
+            restricted=self._must_know_the_lan,
             bare_line_ends=self.bare_line_ends,
+            message_rate_per_ip=_rates(self.message_rate_per_ip),
+            recipient_rate_per_ip=_rates(self.recipient_rate_per_ip),
+            message_rate_per_user=_rates(self.message_rate_per_user),
+            recipient_rate_per_user=_rates(self.recipient_rate_per_user),
+            greet_pause=self.greet_pause,
         )
+
+    @property
+    def _must_know_the_lan(self) -> bool:
+        """Whether who connects decides on what happens before the first command."""
+        in_the_clear = self.plaintext_auth is PlaintextAuth.LAN
+        return self.access != (ANY,) or in_the_clear or self.greet_pause > 0
+
+
+def _rates(texts: tuple[str, ...]) -> tuple[Rate, ...]:
+    return tuple(map(Rate.parse, texts))
 
 
 def _for_users(tls: TlsMode) -> ListenerSettings:

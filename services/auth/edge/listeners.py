@@ -8,10 +8,11 @@ from pydantic import AfterValidator, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.model.questions import BareLineEnds, PlaintextAuth, TlsMode
+from kernel.model.rate import Rate
 from services.auth.adapters import policies
 from services.auth.core.lan import parse_network
 from services.auth.core.listener import ANY, LAN, MECHANISMS, ListenerSettings, RequireAuth
-from services.auth.core.patterns import is_everybody
+from services.auth.core.patterns import is_too_wide
 from services.auth.desk import Caller
 from services.auth.edge.credentials import AtDesk, may
 from services.auth.edge.etags import Held, Seen
@@ -44,11 +45,19 @@ def _mechanism(text: str) -> str:
 
 
 def _somebody(pattern: str) -> str:
-    if is_everybody(pattern):
-        raise ValueError(f"{pattern!r} is everybody: this would be an open relay")
+    if is_too_wide(pattern):
+        raise ValueError(
+            f"strangers are in {pattern!r}: this would be an open relay. Name domains, "
+            "such as example.org or *.example.org"
+        )
     return pattern
 
 
+def _rate(text: str) -> str:
+    return str(Rate.parse(text))
+
+
+Rates = Annotated[tuple[Annotated[str, AfterValidator(_rate)], ...], Field(max_length=4)]
 ForSome = Annotated[Pattern, AfterValidator(_somebody)]
 
 
@@ -112,6 +121,28 @@ class ListenerFields(Body):
         default=BareLineEnds.REFUSE,
         description="What becomes of a message with a CR or LF that stands alone: it is refused, "
         "or each of them is made a line end. Never does one go on as it came.",
+    )
+    message_rate_per_ip: Rates = Field(
+        default=("100000/hour",),
+        description="How many messages a stranger's address (of IPv6: its /64) may send: rates "
+        "such as `60/minute`, `1000/hour`. Neither the LAN nor who has logged in is counted.",
+    )
+    recipient_rate_per_ip: Rates = Field(
+        default=("500000/hour",), description="The same for recipients."
+    )
+    message_rate_per_user: Rates = Field(
+        default=("10000/hour",),
+        description="How many messages a user may send who has logged in, or relays by a grant.",
+    )
+    recipient_rate_per_user: Rates = Field(
+        default=("20000/hour",), description="The same for recipients."
+    )
+    greet_pause: Number = Field(
+        default=0,
+        ge=0,
+        le=60,
+        description="Seconds that strangers have to wait for the greeting; who talks before it is "
+        "sent away. 0 turns it off.",
     )
 
 
