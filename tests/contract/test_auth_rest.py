@@ -348,6 +348,7 @@ async def test_an_open_relay_takes_a_confession(auth):
 BAD_SETTINGS = [
     ({"always_relay_senders": ["*"]}, "always_relay_senders.0"),
     ({"always_relay_recipients": ["*@*"]}, "always_relay_recipients.0"),
+    ({"always_relay_recipients": ["*.com"]}, "always_relay_recipients.0"),
     ({"mechanisms": ["GUESSWORK"]}, "mechanisms.0"),
     ({"access": ["everybody"]}, "access.0"),
     ({"max_recipients": 99}, "max_recipients"),

@@ -12,6 +12,8 @@ from kernel.model.address import Address, BadAddressError, parse_domain
 
 LONGEST = 320  # characters; no address is longer (RFC 5321 §4.5.3.1)
 
+_SOMEBODYS = 2
+"""Labels of a domain that somebody has registered, at least."""
 _GLOB_LABEL = re.compile(r"[A-Za-z0-9*-]+")
 
 
@@ -36,8 +38,23 @@ def parse_pattern(text: str) -> str:
 
 
 def is_everybody(pattern: str) -> bool:
-    """Whether ``pattern`` matches addresses of every domain."""
-    return not pattern.rpartition("@")[2].strip("*.")
+    """Whether ``pattern`` matches addresses all over the world: its top-level domain has a ``*``.
+
+    ``*m`` is everybody in .com as well.
+    """
+    return "*" in _labels(pattern)[-1]
+
+
+def is_too_wide(pattern: str) -> bool:
+    """Whether strangers must be in ``pattern``: what follows its ``*`` is no domain of anybody's.
+
+    ``*.com`` and ``*example.org`` are too wide, ``*.example.org`` is not.
+    """
+    return any("*" in label for label in _labels(pattern)[-_SOMEBODYS:])
+
+
+def _labels(pattern: str) -> list[str]:
+    return pattern.rpartition("@")[2].split(".")
 
 
 def matches_any(patterns: Collection[str], address: Address | None) -> bool:

@@ -6,6 +6,7 @@ from kernel.model.address import Address
 from services.auth.core.patterns import (
     BadPatternError,
     is_everybody,
+    is_too_wide,
     matches_any,
     parse_pattern,
 )
@@ -43,7 +44,19 @@ def test_what_is_no_pattern_is_refused(text):
         parse_pattern(text)
 
 
-@pytest.mark.parametrize("text", ["*", "*@*", "ann@*", "*.*"])
+@pytest.mark.parametrize("text", ["*", "*@*", "ann@*", "*.*", "*m", "ours.*", "*o*"])
 def test_everybody_is_recognised(text):
     assert is_everybody(parse_pattern(text))
     assert not is_everybody(parse_pattern("*.ours.test"))
+
+
+@pytest.mark.parametrize("text", ["*", "*.test", "*ours.test", "ann@*.test", "ours.*.test"])
+def test_domains_that_nobody_can_all_know_are_recognised(text):
+    assert is_too_wide(parse_pattern(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["ours.test", "*@ours.test", "*.ours.test", "mx*.ours.test", "test", "x@[192.0.2.1]"]
+)
+def test_domains_below_one_of_somebodys_are_not_too_wide(text):
+    assert not is_too_wide(parse_pattern(text))
