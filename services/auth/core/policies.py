@@ -48,13 +48,16 @@ class _People:
             user.login, user.may_relay, owns(user, self.sender, self.domains, self.entries)
         )
 
-    def best(self, logins: Iterable[str]) -> Standing:
+    def best(self, logins: Iterable[str], *, own_addresses_only: bool) -> Standing:
         """Return the user who may send as this sender, else any who is somebody.
 
-        Several people may collect their mail from behind one address.
+        Several people may collect their mail from behind one address. Where all of them may
+        send as anybody, whose sender it is matters less than who may relay.
         """
         known = filter(None, map(self.standing, logins))
-        return max(known, key=lambda s: (s.owns_sender, s.may_relay), default=NOBODY)
+        if own_addresses_only:
+            return max(known, key=lambda s: (s.owns_sender, s.may_relay), default=NOBODY)
+        return max(known, key=lambda s: (s.may_relay, s.owns_sender), default=NOBODY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,8 @@ class Policies:
         domain = domain_for(recipient.domain, self.domains)
         people = _People(users, sender, self.domains, entries)
         logins = self.logins(question, grants, now)
-        best = people.best(logins) if logins else NOBODY
+        own = listener.own_addresses_only
+        best = people.best(logins, own_addresses_only=own) if logins else NOBODY
         return Facts(
             listener=listener,
             place=resolve(recipient, self.domains, entries).place,

@@ -176,6 +176,16 @@ def test_of_several_who_may_all_send_so_one_who_may_relay_counts():
     assert counting().facts(question, ENTRIES, users, held, NOON).grant.login == "ann"
 
 
+def test_where_any_sender_will_do_the_grant_of_who_may_relay_counts():
+    users = {"ann": User("ann", ANN, may_relay=False), "eve": User("eve", EVE)}
+    question = RelayQuestion("mx", STRANGER, "client.test", ANN, BOB)
+    held = {STRANGER: (Grant("ann", LATER), Grant("eve", LATER))}
+    listener = replace(DEFAULTS["mx"], collection_grants=True, own_addresses_only=False)
+    policies = replace(POLICIES, listeners={"mx": listener})
+
+    assert policies.facts(question, ENTRIES, users, held, NOON).grant.login == "eve"
+
+
 def test_no_grant_is_looked_up_where_none_counts():
     question = RelayQuestion("mx", STRANGER, "client.test", ANN, BOB)
     elsewhere = [
