@@ -31,8 +31,15 @@ _PAUSE = 0.1  # seconds, when there are no more files to be had
 _log = structlog.get_logger("listening")
 
 
+_WIDEST = {4: 8, 6: 7}
+"""The shortest prefix by IP version: 10.0.0.0/8 and fc00::/7 are the widest private networks."""
+
+
 def _network(text: str) -> str:
-    return str(ip_network(text))
+    network = ip_network(text)
+    if network.prefixlen < _WIDEST[network.version]:
+        raise ValueError(f"strangers are in {text}, and could say that they come from the LAN")
+    return str(network)
 
 
 class ListeningSettings(PostroomSettings):

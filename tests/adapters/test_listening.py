@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from kernel.listening import listen
+from pydantic import ValidationError
+
+from kernel.listening import ListeningSettings, listen
 from tests.support.certificates import self_signed
 
 FROM_AFAR = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 25\r\n"
@@ -74,6 +76,20 @@ async def test_a_balancer_without_a_header_is_dropped(octets):
     async with connected([HERE], octets) as (reader, _):
         with contextlib.suppress(ConnectionError):
             assert not await first_line(reader)
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "0.0.0.0/1", "2000::/3"])
+def test_strangers_are_no_balancers(network, monkeypatch):
+    monkeypatch.setenv("POSTROOM_BALANCERS", f"192.0.2.7,{network}")
+
+    with pytest.raises(ValidationError, match="strangers"):
+        ListeningSettings()
+
+
+def test_balancers_of_a_private_network_are_believed(monkeypatch):
+    monkeypatch.setenv("POSTROOM_BALANCERS", "10.0.0.0/8, fd00::/8, 192.0.2.7")
+
+    assert ListeningSettings().balancers == ("10.0.0.0/8", "fd00::/8", "192.0.2.7/32")
 
 
 async def test_a_slow_balancer_holds_up_nobody():
