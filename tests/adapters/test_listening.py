@@ -6,7 +6,6 @@ import ssl
 from contextlib import asynccontextmanager
 
 import pytest
-
 from pydantic import ValidationError
 
 from kernel.listening import ListeningSettings, listen
