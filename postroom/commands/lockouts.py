@@ -11,7 +11,7 @@ from postroom.show import AsJson, moment, until
 
 app = App(name="lockout")
 
-Subject = Literal["login", "client"]
+Subject = Literal["login", "client", "pair"]
 
 
 def _spoken(lockout: Item) -> Item:
@@ -40,7 +40,7 @@ async def list_(*, subject: Subject | None = None, as_json: AsJson = False) -> N
     Parameters
     ----------
     subject
-        Only login names, or only client addresses.
+        Only login names, only client addresses, or only names at an address.
 
     """
     await LOCKOUTS.every(subject=subject, as_json=as_json)
@@ -48,5 +48,5 @@ async def list_(*, subject: Subject | None = None, as_json: AsJson = False) -> N
 
 @app.command
 async def clear(subject: Subject, who: str) -> None:
-    """Forget the failures of a login name, or of a client address."""
+    """Forget the failures of a login name wherever it failed, or of a client address."""
     await LOCKOUTS.remove(subject, who)

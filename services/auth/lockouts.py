@@ -21,6 +21,7 @@ from services.auth.errands import Errands
 
 KIND = "lockouts"
 LONGEST = 512  # characters, as in the table
+LONGEST_CLIENT = 64
 PRUNE_EVERY = timedelta(minutes=10)
 _MEMORY = max(patience.memory for patience in PATIENCE.values())
 
@@ -69,13 +70,15 @@ class Lockouts:
             self._errands.run(self._prune(now - _MEMORY), "removing old failures")
         return True
 
-    async def forgive(self, suspect: Suspect) -> None:
-        """Forget what somebody got wrong, if there is anything."""
-        if (await self._shelf.get((suspect,)))[suspect] is None:
+    async def forgive(self, suspects: Collection[Suspect]) -> None:
+        """Forget what a name got wrong, here and as a whole; its client may have tried others."""
+        names = [suspect for suspect in suspects if suspect[0] is not Subject.CLIENT]
+        if not any((await self._shelf.get(names)).values()):
             return
         async with self._database.writing() as db:
-            await failures.remove(db, suspect)
-        self._forget((suspect,))
+            for suspect in sorted(names, reverse=True):  # in the order of `failures.count`
+                await failures.remove(db, suspect)
+        self._forget(names)
 
     def drop(self, notice: DirectoryChanged) -> None:
         """Forget what ``notice`` is about."""
@@ -104,5 +107,7 @@ def suspects_of(login: str, client: str) -> tuple[Suspect, ...]:
     home = neighbourhood(client)
     if not isinstance(home, str):
         home = str(home.network_address if home.num_addresses == 1 else home)
-    everyone = ((Subject.LOGIN, login), (Subject.CLIENT, home[:LONGEST]))
+    home = home[:LONGEST_CLIENT]
+    pair = f"{login[: LONGEST - LONGEST_CLIENT - 1]} {home}" if login and home else ""
+    everyone = ((Subject.LOGIN, login), (Subject.CLIENT, home), (Subject.PAIR, pair))
     return tuple((subject, who) for subject, who in everyone if who)

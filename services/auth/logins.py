@@ -61,7 +61,7 @@ class Logins:
 
         if user is None or verdict is not LoginVerdict.GRANTED:
             return _answer(question, name, verdict)
-        await self._lockouts.forgive(suspects[0])
+        await self._lockouts.forgive(suspects)
         if proof.app is not None:
             self._upkeep.note_use(proof.app)
         elif question.mechanism in SHOW_PASSWORD:

@@ -172,13 +172,13 @@ async def test_lockouts_are_listed_and_cleared(auth, told, done):
         question = LoginQuestion("smtp", "mx", "203.0.113.9", "PLAIN", "ann", "wrong", tls=True)
         await auth.desk.logins.attempt(question)
 
-    (lockout,) = await told("lockout list --subject login")
-    assert (lockout["subject"], lockout["who"]) == ("login", "ann")
+    (lockout,) = await told("lockout list --subject pair")
+    assert (lockout["subject"], lockout["who"]) == ("pair", "ann 203.0.113.9")
     assert lockout["locked_until"]
     assert "ann" in await done("lockout list")
 
     await done("lockout clear login ann")
-    assert await told("lockout list --subject login") == []
+    assert await told("lockout list --subject pair") == []
     assert await postroom("lockout", "clear", "login", "ann") == cli.NOT_FOUND
 
 

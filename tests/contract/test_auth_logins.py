@@ -328,11 +328,55 @@ async def test_an_administrator_sees_a_lockout_and_ends_it(auth, clock):
     assert [(one["subject"], one["who"], one["count"]) for one in items] == [
         ("client", "2001:db8::/64", 5),
         ("login", "ghost@ours.test", 5),
+        ("pair", "ghost@ours.test 2001:db8::/64", 5),
     ]
-    assert [one["locked_until"] is None for one in items] == [True, False]
+    assert [one["locked_until"] is None for one in items] == [True, True, False]
 
     await auth.call("DELETE", "/v1/lockouts/login/ghost@ours.test")
-    assert await verdict(auth, "PLAIN", "ghost", "guess") is REFUSED
+    assert await verdict(auth, "PLAIN", "ghost", "guess", who="2001:db8::1") is REFUSED
+
+
+async def test_a_name_that_failed_at_one_place_alone_can_be_let_in_by_itself(auth):
+    for _ in range(5):
+        await verdict(auth, "PLAIN", "admin", "guess", who="198.51.100.1")
+    await verdict(auth, "PLAIN", "admin", PASSWORD)  # forgives the name, and not that place
+    assert await verdict(auth, "PLAIN", "admin", PASSWORD, who="198.51.100.1") is LOCKED
+
+    answer = await auth.call("DELETE", "/v1/lockouts/login/admin")
+
+    assert answer.status == 204
+    assert await verdict(auth, "PLAIN", "admin", PASSWORD, who="198.51.100.1") is GRANTED
+
+
+async def fail_for_a_day(auth, clock, name, who):
+    """Try a wrong password four times an hour, as a telephone does."""
+    for _ in range(24 * 4):
+        clock.now += timedelta(minutes=15)
+        assert await verdict(auth, "PLAIN", name, "old", who=who) is REFUSED
+
+
+async def test_one_stranger_shuts_nobody_out_anywhere_else(auth, clock):
+    await fail_for_a_day(auth, clock, "admin", "198.51.100.1")
+
+    assert await verdict(auth, "PLAIN", "admin", PASSWORD, who="198.51.100.1") is LOCKED
+    assert await verdict(auth, "PLAIN", "admin", PASSWORD) is GRANTED
+
+
+async def test_a_telephone_with_an_old_password_does_not_shut_out_its_house(auth, clock):
+    await add_ann(auth)
+    await fail_for_a_day(auth, clock, "ann", "203.0.113.9")
+
+    assert await verdict(auth, "PLAIN", "ann", "secret") is LOCKED
+    assert await verdict(auth, "PLAIN", "admin", PASSWORD) is GRANTED
+
+
+@pytest.mark.parametrize("name", ["admin", "ghost"])
+async def test_guesses_at_one_name_from_many_places_have_an_end(auth, name):
+    for n in range(50):
+        who = f"198.51.100.{n}"
+        assert await verdict(auth, "PLAIN", name, "guess", who=who) is REFUSED
+
+    assert await verdict(auth, "PLAIN", name, PASSWORD, who="192.0.2.1") is LOCKED
 
 
 async def test_processes_count_failures_together_and_end_lockouts_together(auth):

@@ -244,15 +244,22 @@ async def test_lockouts_are_listed_and_cleared(furnished):
 
     found = (await furnished.call("GET", "/v1/lockouts?subject=login")).body["items"]
     assert [(one["who"], one["count"], bool(one["locked_until"])) for one in found] == [
-        ("bob", 5, True),
+        ("bob", 5, False),
         ("eve@ours.test", 1, False),
     ]
+    pairs = (await furnished.call("GET", "/v1/lockouts?subject=pair")).body["items"]
+    assert [(one["who"], one["count"], bool(one["locked_until"])) for one in pairs] == [
+        ("bob 127.0.0.1", 5, True),
+        ("eve@ours.test 127.0.0.1", 1, False),
+    ]
     first = (await furnished.call("GET", "/v1/lockouts?limit=1")).body
-    rest = (await furnished.call("GET", f"/v1/lockouts?limit=2&after={first['next']}")).body
+    rest = (await furnished.call("GET", f"/v1/lockouts?limit=4&after={first['next']}")).body
     assert [one["who"] for one in first["items"] + rest["items"]] == [
         "127.0.0.1",
         "bob",
         "eve@ours.test",
+        "bob 127.0.0.1",
+        "eve@ours.test 127.0.0.1",
     ]
     assert (await furnished.call("GET", "/v1/lockouts/login/bob")).body == found[0]
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.adapters import tables as t
-from services.auth.core.login import PATIENCE, Failures, Subject, Suspect, is_locked, one_more
+from services.auth.core.login import PATIENCE, Failures, Subject, Suspect, counted, is_locked
 
 _COLUMNS = (
     t.failures.c.subject,
@@ -18,6 +18,7 @@ _COLUMNS = (
     t.failures.c.last,
 )
 _WHO = tuple_(t.failures.c.subject, t.failures.c.who)
+_IS_COUNTED = t.failures.c.count > 0
 
 
 class LockedError(Exception):
@@ -28,7 +29,8 @@ async def page(
     db: AsyncConnection, limit: int, after: Suspect | None = None, subject: Subject | None = None
 ) -> Sequence[tuple[Suspect, Failures]]:
     """Return up to ``limit`` of those who failed and come after ``after``."""
-    query = select(*_COLUMNS).order_by(t.failures.c.subject, t.failures.c.who).limit(limit)
+    query = select(*_COLUMNS).where(_IS_COUNTED)
+    query = query.order_by(t.failures.c.subject, t.failures.c.who).limit(limit)
     if after is not None:
         query = query.where(tuple_(*map(str, after)) < _WHO)
     if subject is not None:
@@ -38,8 +40,15 @@ async def page(
 
 async def find(db: AsyncConnection, suspects: Collection[Suspect]) -> Mapping[Suspect, Failures]:
     """Return how often these failed; who never did is left out."""
-    query = select(*_COLUMNS).where(_WHO.in_([(str(a), b) for a, b in suspects]))
+    query = select(*_COLUMNS).where(_IS_COUNTED, _WHO.in_([(str(a), b) for a, b in suspects]))
     return {_suspect_of(row): _failures_of(row) for row in await db.execute(query)}
+
+
+async def pairs_of(db: AsyncConnection, login: str) -> Sequence[Suspect]:
+    """Return with which clients this login name failed."""
+    theirs = t.failures.c.who.startswith(f"{login} ", autoescape=True)
+    query = select(*_COLUMNS).where(t.failures.c.subject == Subject.PAIR, theirs)
+    return [_suspect_of(row) for row in await db.execute(query)]
 
 
 async def count(
@@ -58,7 +67,7 @@ async def count(
     before = {_suspect_of(row): _failures_of(row) for row in await db.execute(ordered)}
     if any(is_locked(failures, PATIENCE[who[0]], now) for who, failures in before.items()):
         raise LockedError
-    after = {who: one_more(failures, PATIENCE[who[0]], now) for who, failures in before.items()}
+    after = counted(before, now)
     for who, failures in after.items():
         changed = update(t.failures).where(_is(who))
         await db.execute(changed.values(count=failures.count, last=failures.last))

@@ -1,7 +1,8 @@
 """Logins: granted, refused, or locked out for a while after too many failures.
 
-Failures count per login name and per client address. Both lock out for a time
-that doubles with every further failure, and are forgotten after a quiet while.
+Failures count per login name, per client address, and for both together. Each locks out
+for a time that doubles with every further failure, and is forgotten after a quiet while.
+A name waits first where it was guessed: no stranger can shut it out everywhere.
 """
 
 from collections.abc import Mapping
@@ -28,17 +29,21 @@ class Subject(StrEnum):
 
     LOGIN = "login"
     CLIENT = "client"
+    PAIR = "pair"
 
 
 Suspect = tuple[Subject, str]
-"""A login name, or the address or network of a client."""
+"""A login name, the address or network of a client, or both with a space between."""
 
-WITH_A_USER = Patience(free=5)
+WITH_A_USER_FROM_AN_ADDRESS = Patience(free=5)
+WITH_A_USER = Patience(free=50)
+"""More than a few addresses can spend: whoever has many must not guess for ever."""
 WITH_AN_ADDRESS = Patience(free=20)
 """Many people can share an address."""
 PATIENCE: Mapping[Subject, Patience] = {
     Subject.LOGIN: WITH_A_USER,
     Subject.CLIENT: WITH_AN_ADDRESS,
+    Subject.PAIR: WITH_A_USER_FROM_AN_ADDRESS,
 }
 
 
@@ -66,6 +71,21 @@ def one_more(failures: Failures | None, patience: Patience, now: datetime) -> Fa
     if failures is None or failures.are_forgotten(patience, now):
         return Failures(1, now)
     return Failures(failures.count + 1, now)
+
+
+def counted(known: Mapping[Suspect, Failures], now: datetime) -> Mapping[Suspect, Failures]:
+    """Return whose failures are how many with one more, which happened ``now``.
+
+    Who goes on with a name that waits at an address already is counted for both together
+    alone: a telephone that has an old password must not shut out its whole house.
+    """
+    after = {who: one_more(failures, PATIENCE[who[0]], now) for who, failures in known.items()}
+    stubborn = {
+        who: failures
+        for who, failures in after.items()
+        if who[0] is Subject.PAIR and failures.count > WITH_A_USER_FROM_AN_ADDRESS.free
+    }
+    return stubborn or after
 
 
 def is_locked(failures: Failures | None, patience: Patience, now: datetime) -> bool:

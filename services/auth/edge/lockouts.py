@@ -20,12 +20,19 @@ KIND = "lockouts"
 
 router = APIRouter(prefix="/v1/lockouts", tags=[KIND])
 Allowed = Annotated[Caller, may(KIND)]
-OfSubject = Annotated[Subject, Path(description="`login` or `client`.")]
-Who = Annotated[str, Path(description="The login name, or the client's address or network.")]
+OfSubject = Annotated[
+    Subject, Path(description="`login`, `client`, or `pair`: a name at an address.")
+]
+Who = Annotated[
+    str,
+    Path(
+        description="The login name, the client's address or network, or both, parted by a space."
+    ),
+]
 
 
 class LockoutItem(Item):
-    """Failed logins with one name, or from one address."""
+    """Failed logins with one name, from one address, or with that name from that address."""
 
     subject: Subject
     who: str
@@ -39,7 +46,7 @@ async def list_lockouts(
     _: Allowed,
     desk: AtDesk,
     wanted: Wanted,
-    subject: Annotated[Subject | None, Query(description="Only names, or only clients.")] = None,
+    subject: Annotated[Subject | None, Query(description="Only names, clients or pairs.")] = None,
 ) -> Page[LockoutItem]:
     """List whose failed logins are counted."""
     async with desk.database.reading() as db:
@@ -61,12 +68,19 @@ async def show_lockout(
 async def clear_lockout(
     caller: Allowed, desk: AtDesk, tags: Held, subject: OfSubject, who: Who
 ) -> None:
-    """Forget the failed logins of one, who may try again at once."""
+    """Forget the failed logins of one, who may try again at once; those of a name everywhere."""
+    one = (subject, who)
     async with desk.changing(caller) as change:
-        item = await _known(change.db, (subject, who), desk.clock())
-        tags.expect(item)
-        await failures.remove(change.db, (subject, who))
-        change.note("removed", KIND, f"{subject} {who}", before=item.shown())
+        pairs = await failures.pairs_of(change.db, who) if subject is Subject.LOGIN else ()
+        found = await failures.find(change.db, (one, *pairs))
+        if not found:
+            raise not_found("lockout of", who)
+        if one in found:
+            tags.expect(_item(one, found[one], desk.clock()))
+        for suspect, theirs in found.items():
+            await failures.remove(change.db, suspect)
+            before = _item(suspect, theirs, desk.clock()).shown()
+            change.note("removed", KIND, " ".join(suspect), before=before)
 
 
 async def _known(db: AsyncConnection, suspect: Suspect, now: datetime) -> LockoutItem:
