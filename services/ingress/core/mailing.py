@@ -146,6 +146,7 @@ class Mailing(Identity):
             self._say(reply)
             return
         mail.was_refused = True
+        mail.was_put_off |= reply.is_transient
         submitter = self._login or answer.submitter
         self._want(
             Refused(mail.id, mail.mail.sender, recipient.address, reply, answer.rule, submitter)
@@ -171,7 +172,7 @@ class Mailing(Identity):
             sender=mail.mail.sender,
             recipients=mail.recipients,
             rules=mail.rules,
-            submitter=self._login or mail.submitter,
+            submitter=mail.submitter,
             body=mail.mail.body,
             smtputf8=mail.mail.smtputf8,
             ret=mail.mail.ret,

@@ -10,6 +10,7 @@ from services.ingress.core.effects import Tls
 from services.ingress.core.grammar import parse_bdat
 from services.ingress.core.mailing import Mailing
 from services.ingress.core.reception import Reception
+from services.ingress.core.transaction import Transaction
 
 
 @dataclass(slots=True)
@@ -67,9 +68,7 @@ class Receiving(Mailing):
             return replies.MAIL_FIRST
         if self._reception is not None:
             return replies.CHUNKS_HAVE_BEGUN
-        if not mail.recipients:
-            return replies.NO_RECIPIENTS if mail.was_refused else replies.RCPT_FIRST
-        return None
+        return None if mail.recipients else _no_recipients(mail)
 
     def _refuse_chunk(self) -> Reply | None:
         if self._mail is not None and not self._is_extended:
@@ -147,3 +146,13 @@ class Receiving(Mailing):
         self._complain(reply)
         if self._is_leaving:
             self._hang_up(replies.SHUTTING_DOWN)
+
+
+def _no_recipients(mail: Transaction) -> Reply:
+    """Return why there is nobody to receive ``mail``.
+
+    Who was put off is not refused by what was sent on without waiting for the answer.
+    """
+    if mail.was_put_off:
+        return replies.TRY_LATER
+    return replies.NO_RECIPIENTS if mail.was_refused else replies.RCPT_FIRST

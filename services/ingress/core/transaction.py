@@ -18,6 +18,7 @@ class Transaction:
         self.mail = mail
         self.pending: list[Pending] = []
         self.was_refused = False
+        self.was_put_off = False
         self._accepted: dict[Address, tuple[Recipient, RelayAnswer]] = {}
 
     @property

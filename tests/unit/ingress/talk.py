@@ -116,7 +116,7 @@ class Talk:
 
 def decide(question):
     known = question.recipient.local != "nobody"
-    return RelayAnswer(TAKEN if known else UNKNOWN, "local")
+    return RelayAnswer(TAKEN if known else UNKNOWN, "local", question.login)
 
 
 def talk(*pieces, listener=LISTENER, tls=None, blocked=False, answering=True, **limits):

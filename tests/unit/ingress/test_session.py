@@ -58,6 +58,29 @@ def test_an_unreachable_auth_is_never_an_answer():
     assert one.said.endswith(b"451 4.3.0 Try again later\r\n")
 
 
+def test_whoever_sends_on_without_waiting_hears_no_refusal_while_auth_is_away():
+    one = talk(HELLO, ENVELOPE + DATA, answering=False)
+
+    one.act(one.core.decided(None))
+
+    assert one.codes[-2:] == ["451", "451"]
+
+
+def test_a_mail_counts_under_who_auth_says_has_sent_it():
+    """Not under a login whose user has been disabled since."""
+    login = b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n"
+    one = talk(HELLO, login, tls=TLS)
+
+    one.answering = False
+    one.send(ENVELOPE)
+    one.answering = True
+    one.act(one.core.decided([RelayAnswer(TAKEN, "lan")]))
+    one.send(DATA, b"Subject: hello", END)
+
+    ((offer, _),) = one.mails
+    assert (offer.protocol, offer.submitter) == ("ESMTPSA", "")
+
+
 def test_a_decision_is_passed_on_as_it_is():
     one = talk(HELLO, b"MAIL FROM:<bob@elsewhere.test>\r\nRCPT TO:<nobody@ours.test>\r\n")
 
