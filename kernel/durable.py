@@ -49,6 +49,22 @@ async def on_disk(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         raise DiskError(error.strerror or str(error)) from error
 
 
+def shortage(folder: Path, reserve: int) -> str:
+    """Return that the disk of ``folder`` has less than ``reserve`` octets left, or nothing.
+
+    Of a small disk a tenth is enough. Blocks, and raises `OSError`.
+    """
+    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    found = os.statvfs(place)
+    wanted = min(reserve, found.f_blocks * found.f_frsize // 10)
+    free = found.f_bavail * found.f_frsize
+    if free < wanted:
+        return f"{free >> 20} MiB are left on the disk of {folder}, less than {wanted >> 20}"
+    if reserve and found.f_files and not found.f_favail:
+        return f"no more files fit on the disk of {folder}"
+    return ""
+
+
 async def read_file(path: Path, chunk: int = 262_144) -> AsyncGenerator[bytes, None]:
     """Yield the file's octets. Raises `DiskError`, or `FileNotFoundError`."""
     file = await on_disk(path.open, "rb")

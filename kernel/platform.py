@@ -47,7 +47,7 @@ def open_bus(settings: PlatformSettings) -> AbstractAsyncContextManager[Bus]:
         case "sqlite":
             from kernel.bus import sqlite
 
-            return sqlite.connect(url, grace=settings.grace)
+            return sqlite.connect(url, grace=settings.grace, reserve=settings.disk_reserve)
         case "amqp" | "amqps":
             from kernel.bus import rabbitmq
 
@@ -62,7 +62,7 @@ def open_blobs(settings: PlatformSettings) -> Blobs:
         case "file":
             from kernel.blobs import filesystem
 
-            return filesystem.open_store(settings.blobs_url)
+            return filesystem.open_store(settings.blobs_url, settings.disk_reserve)
         case scheme:
             raise UnknownSchemeError(f"blobs_url: no adapter for {scheme!r}")
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import SecretsSettingsSource
 
@@ -84,6 +84,12 @@ class PlatformSettings(PostroomSettings):
     )
     mailboxes_url: str = Field(
         default="maildir:///var/mail", description="Local mailboxes: `maildir:///FOLDER`."
+    )
+    disk_reserve: ByteSize = Field(
+        default=ByteSize(512 * 1024 * 1024),
+        description="Ingress takes no more mail while a disk that it would stand on has less room "
+        "than this (of a small disk, a tenth); what has been taken needs some to move on. Like "
+        "`512MiB`; 0 for none.",
     )
     database_url: str = Field(
         default="sqlite+aiosqlite:///var/postroom.db",

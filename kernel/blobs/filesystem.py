@@ -18,8 +18,9 @@ _NAME = re.compile(r"[0-9a-z][0-9a-z._-]{1,199}")
 class FileBlobs:
     """Keeps every blob in a file of its own below ``folder``, which several hosts may share."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reserve: int = 0) -> None:
         self._folder = folder
+        self._reserve = reserve
 
     async def put(self, name: BlobId, chunks: AsyncIterator[bytes]) -> Blob:
         """See `Blobs.put`."""
@@ -53,6 +54,13 @@ class FileBlobs:
         except durable.DiskError as error:
             raise BlobsUnavailableError(f"cannot delete blob {name}: {error}") from error
 
+    async def shortage(self) -> str:
+        """See `Blobs.shortage`."""
+        try:
+            return await durable.on_disk(durable.shortage, self._folder, self._reserve)
+        except durable.DiskError as error:
+            raise BlobsUnavailableError(f"cannot look at the disk: {error}") from error
+
     async def older_than(self, moment: datetime) -> AsyncIterator[BlobId]:
         """See `Blobs.older_than`. Also clears away what writers that died left half written.
 
@@ -75,9 +83,12 @@ class FileBlobs:
         return self._folder / name[-2:] / name
 
 
-def open_store(url: str) -> FileBlobs:
-    """Return the store that ``file:///FOLDER`` names. Its folder is made at the first write."""
-    return FileBlobs(path_of(url))
+def open_store(url: str, reserve: int = 0) -> FileBlobs:
+    """Return the store that ``file:///FOLDER`` names. Its folder is made at the first write.
+
+    It is short of room when there are less than ``reserve`` octets.
+    """
+    return FileBlobs(path_of(url), reserve)
 
 
 def _written_before(folder: Path, moment: datetime) -> Iterator[Path]:

@@ -31,6 +31,12 @@ class Blobs(Protocol):
     async def delete(self, name: BlobId) -> None:
         """Forget the blob. One that is not there is forgotten already."""
 
+    async def shortage(self) -> str:
+        """Return what is running out, so that no more should be taken in, or an empty string.
+
+        Raises `BlobsUnavailableError`.
+        """
+
     def older_than(self, moment: datetime) -> AsyncIterator[BlobId]:
         """Yield the names of blobs last written before ``moment``."""
 

@@ -130,6 +130,12 @@ class Bus(Protocol):
     async def replay(self, key: str) -> bool:
         """Put the parked event of that key back on its queue; whether there was one."""
 
+    async def shortage(self) -> str:
+        """Return what is running out, so that no more should be taken in, or an empty string.
+
+        What there is can be worked on. Raises `BusUnavailableError`.
+        """
+
     def trouble(self) -> str:
         """Return why work cannot be published or consumed right now, or an empty string."""
 

@@ -140,6 +140,10 @@ class RabbitBus:
         """See the port."""
         return await self._desk.replay(key)
 
+    async def shortage(self) -> str:
+        """See the port. The broker knows its own disk, and says so by an alarm: `trouble`."""
+        return ""
+
     def trouble(self) -> str:
         """See the port."""
         if self._publisher.link.trouble:

@@ -31,6 +31,7 @@ from kernel.bus.sqlite_consumer import Consumer
 from kernel.bus.sqlite_tables import Lease, Tables
 from kernel.bus.sqlite_writer import Hooks, Job, Put, Writer
 from kernel.clock import Clock, system_clock
+from kernel.durable import DiskError, on_disk, shortage
 from kernel.model.events import Notice, Work
 from kernel.settings import path_of
 
@@ -54,10 +55,17 @@ _PUBLISHED = {
 
 @asynccontextmanager
 async def connect(
-    url: str, *, clock: Clock = system_clock, grace: timedelta = timedelta(seconds=20)
+    url: str,
+    *,
+    clock: Clock = system_clock,
+    grace: timedelta = timedelta(seconds=20),
+    reserve: int = 0,
 ) -> AsyncIterator["SqliteBus"]:
-    """Yield the bus in the file that ``url`` names."""
-    bus = SqliteBus(url, clock, grace)
+    """Yield the bus in the file that ``url`` names.
+
+    It is short of room when its disk has less than ``reserve`` octets left.
+    """
+    bus = SqliteBus(url, clock, grace, reserve)
     await bus.start()
     try:
         yield bus
@@ -68,11 +76,13 @@ async def connect(
 class SqliteBus:
     """Keeps the promises of `kernel.bus.port.Bus`."""
 
-    def __init__(self, url: str, clock: Clock, grace: timedelta) -> None:
+    def __init__(self, url: str, clock: Clock, grace: timedelta, reserve: int = 0) -> None:
         self._clock = clock
         self._grace = grace
         hooks = Hooks(self._settle, self._others_wrote)
-        self._writer = Writer(path_of(url), asyncio.get_running_loop(), hooks)
+        self._path = path_of(url)
+        self._reserve = reserve
+        self._writer = Writer(self._path, asyncio.get_running_loop(), hooks)
         self._consumers: dict[str, list[Consumer[Any]]] = {}
         self._listeners: list[tuple[type[Notice], asyncio.Queue[Notice]]] = []
         self._publishing: dict[Put, None] = {}
@@ -165,6 +175,13 @@ class SqliteBus:
         found = await self._ask(lambda tables: tables.replay(int(key)))
         self._look_everywhere()
         return found
+
+    async def shortage(self) -> str:
+        """See the port. Events that are done need room on the disk, too: the log of SQLite."""
+        try:
+            return await on_disk(shortage, self._path.parent, self._reserve)
+        except DiskError as error:
+            raise BusUnavailableError(f"cannot look at the disk: {error}") from error
 
     def trouble(self) -> str:
         """See the port."""

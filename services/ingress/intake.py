@@ -16,7 +16,9 @@ from kernel.platform import Platform
 from services.ingress import journal
 from services.ingress.core import replies
 from services.ingress.core.effects import Offer
+from services.ingress.core.pressure import Cause
 from services.ingress.core.trace import fields_before
+from services.ingress.pressure import Pressure
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Intake:
     """Stores contents and publishes what was accepted."""
 
     platform: Platform
+    pressure: Pressure
 
     async def take(self, offer: Offer, content: bytes) -> Reply:
         """Make a whole message ours; return what its client shall hear."""
@@ -39,7 +42,9 @@ class Intake:
             blob = await self.platform.blobs.put(offer.id, _chain(fields + head, rest))
         except BlobsUnavailableError as error:
             journal.deferred(offer, error)
+            self.pressure.failed(Cause.STORING, str(error))
             return replies.TRY_LATER
+        self.pressure.stored()
         return await self._publish(offer, blob, now)
 
     def _fields(self, offer: Offer, head: bytes, now: datetime) -> bytes:
@@ -53,7 +58,9 @@ class Intake:
             await self.platform.bus.publish(accepted)
         except BusUnavailableError as error:
             journal.deferred(offer, error)
+            self.pressure.failed(Cause.PUBLISHING, str(error))
             return replies.TRY_LATER
+        self.pressure.published()
         journal.accepted(offer, envelope)
         return Reply(250, "2.0.0", f"OK queued as {offer.id}")
 

@@ -30,6 +30,7 @@ from services.ingress.entrance import Entrance
 from services.ingress.intake import Intake
 from services.ingress.policies import Policies
 from services.ingress.ports import Directory
+from services.ingress.pressure import Pressure
 from services.ingress.selftest import SelfTest
 from services.ingress.settings import Settings
 
@@ -57,6 +58,7 @@ class _House:
     policies: Policies
     directory: Directory
     crowd: Crowd
+    pressure: Pressure
     certificates: Certificates
     callers: set[Caller] = field(default_factory=set)
 
@@ -67,7 +69,7 @@ class _House:
             listener = self.policies.current(name)
             return None if listener is None or self.crowd.is_leaving else doorway_of(listener)
 
-        intake = Intake(self.platform)
+        intake = Intake(self.platform, self.pressure)
         return Entrance(
             name, doorway, self.directory, intake, self.crowd, self.certificates, self.callers
         )
@@ -79,7 +81,8 @@ class _House:
             domain=self.platform.settings.domain,
             new_id=self._new_id,
             new_nonce=self._new_nonce,
-            is_blocked=self._is_blocked,
+            at_door=self.pressure.at_door,
+            at_mail=self.pressure.at_mail,
             max_errors=self.settings.max_errors,
             max_hops=self.settings.max_hops,
         )
@@ -90,9 +93,6 @@ class _House:
     def _new_nonce(self) -> str:
         """Return what RFC 2195 §2 wants of a challenge, and RFC 5802 §5.1 of a nonce."""
         return f"{secrets.token_urlsafe(_NONCE)}@{self.platform.settings.hostname}"
-
-    def _is_blocked(self) -> bool:
-        return bool(self.platform.bus.trouble())
 
 
 @asynccontextmanager
@@ -108,10 +108,12 @@ async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[
     ):
         policies = Policies(directory, listeners)
         crowd = Crowd(settings.idle_timeout.total_seconds())
-        house = _House(platform, settings, policies, directory, crowd, certificates)
+        pressure = Pressure(platform, settings.max_backlog)
+        platform.health.watch("pressure", pressure.trouble)
+        house = _House(platform, settings, policies, directory, crowd, pressure, certificates)
         entrances = {name: house.entrance(name) for name in listeners}
         chores = [platform.bus.listen(DirectoryChanged, policies.notice), crowd.look_after()]
-        chores += [policies.follow(name) for name in listeners]
+        chores += [pressure.follow(), *(policies.follow(name) for name in listeners)]
         tasks = [group.create_task(chore) for chore in chores]
         async with AsyncExitStack() as stack:
             stack.callback(_cancel, tasks)

@@ -16,9 +16,13 @@ _MESSAGES = Counter(
 _REFUSED_RECIPIENTS = Counter(
     "postroom_ingress_refused_recipients_total", "Recipients that were refused.", ["listener"]
 )
+_PRESSURE = Gauge(
+    "postroom_ingress_pressure", "Whether no mail is taken for this reason: 1 or 0.", ["cause"]
+)
 
 # To look a child up costs more than to count: each is looked up once.
 connections = cache(_CONNECTIONS.labels)
 turned_away = cache(_TURNED_AWAY.labels)
 messages = cache(_MESSAGES.labels)
 refused_recipients = cache(_REFUSED_RECIPIENTS.labels)
+pressure = cache(_PRESSURE.labels)

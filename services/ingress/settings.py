@@ -40,6 +40,12 @@ class Settings(CertificateSettings, ListeningSettings):
     max_hops: int = Field(
         default=50, description="More `Received` fields than this are a mail loop."
     )
+    max_backlog: int = Field(
+        default=50_000,
+        ge=0,
+        description="No more mail is taken while more than so many entries wait in the router's "
+        "queue, or in the ledger's; 0 for no limit.",
+    )
     self_test: bool = Field(
         default=True,
         description="Find out at start, and after every change of the rules, whether strangers can "

@@ -38,6 +38,13 @@ class SlowBus(RecordingBus):
         await super().publish(*events)
 
 
+class SilentBus(RecordingBus):
+    """Confirms nothing, and knows of no trouble."""
+
+    async def publish(self, *events):
+        raise BusUnavailableError("no answer in time")
+
+
 class SlowBlobs(DictBlobs):
     """Takes the first chunk, and the rest when it is told to."""
 
@@ -205,12 +212,52 @@ async def test_changed_settings_of_a_listener_count_at_once(house):
 
 
 async def test_a_bus_in_trouble_is_told_before_the_data(house):
-    house.platform.bus.failure = BusUnavailableError("no broker")
     client = await house.connect()
     await client.reply()
     await client.ask("EHLO x")
-
+    house.platform.bus.failure = BusUnavailableError("no broker")
     assert (await client.ask("MAIL FROM:<>"))[:9] == "451 4.3.2"
+
+    house.platform.bus.failure = None
+    assert (await client.ask("MAIL FROM:<>"))[:9] == "250 2.1.0"
+
+
+async def test_a_bus_in_trouble_is_told_at_the_door_in_general_words(house):
+    house.platform.bus.failure = BusUnavailableError("no broker at 192.0.2.7")
+    client = await house.connect()
+    assert await client.reply() == "421 4.3.2 Cannot take mail right now, try again later"
+    assert await client.reply() == ""
+
+    house.platform.bus.failure = None
+    client = await house.connect()
+    assert (await client.reply())[:4] == "220 "
+
+
+async def test_under_tls_from_the_start_that_is_told_under_tls(house):
+    house.platform.bus.failure = BusUnavailableError("no broker")
+
+    with pytest.raises(smtplib.SMTPConnectError) as refusal:
+        await asyncio.to_thread(
+            smtplib.SMTP_SSL,
+            *house.address("submissions"),
+            context=ssl._create_unverified_context(),
+        )
+    assert refusal.value.smtp_code == 421
+
+
+async def test_mails_that_cannot_be_published_keep_further_ones_from_being_sent(tmp_path):
+    async with open_house(tmp_path, platform={"bus": SilentBus()}) as house:
+        client = await house.connect()
+        await client.reply()
+        await client.ask("EHLO x")
+        for _ in range(3):
+            client.send(ENVELOPE + b"DATA\r\n")
+            assert await client.replies(3) == ["250", "250", "354"]
+            assert (await client.ask("hi\r\n."))[:3] == "451"
+
+        assert (await client.ask("MAIL FROM:<>"))[:9] == "451 4.3.2"
+        late = await house.connect()
+        assert (await late.reply())[:9] == "421 4.3.2"
 
 
 async def test_a_publish_that_fails_is_no_promise(house):

@@ -28,6 +28,8 @@ class RecordingBus:
         self.listeners: list[Listener] = []
         self.failure: Exception | None = None
         self.put_aside: list[Parked] = []
+        self.states: tuple[QueueState, ...] = ()
+        self.short_of = ""
 
     async def publish(self, *events: Work) -> None:
         if self.failure is not None:
@@ -54,7 +56,10 @@ class RecordingBus:
         await asyncio.Event().wait()
 
     async def queues(self) -> tuple[QueueState, ...]:
-        return ()
+        return self.states
+
+    async def shortage(self) -> str:
+        return self.short_of
 
     async def parked(self, limit: int = 100) -> tuple[Parked, ...]:
         return tuple(self.put_aside[:limit])
@@ -72,6 +77,7 @@ class DictBlobs:
     """A blob store in a dictionary."""
 
     def __init__(self) -> None:
+        self.short_of = ""
         self.blobs: dict[str, bytes] = {}
 
     async def put(self, name: str, chunks: AsyncIterator[bytes]) -> Blob:
@@ -86,6 +92,9 @@ class DictBlobs:
 
     async def delete(self, name: str) -> None:
         self.blobs.pop(name, None)
+
+    async def shortage(self) -> str:
+        return self.short_of
 
     async def older_than(self, moment: datetime) -> AsyncIterator[str]:
         for name in list(self.blobs):

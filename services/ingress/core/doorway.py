@@ -18,7 +18,8 @@ class Doorway:
     """A listener, and what all of them share.
 
     ``new_id`` makes mail ids, ``new_nonce`` what nobody can foresee and nobody has seen before;
-    ``is_blocked`` says whether no mail can be taken right now.
+    ``at_door`` and ``at_mail`` return what a client hears while no mail can be taken, instead of
+    the greeting and to MAIL; whoever is let by at MAIL should go on.
     """
 
     listener: Listener
@@ -26,7 +27,8 @@ class Doorway:
     domain: str
     new_id: Callable[[], MailId]
     new_nonce: Callable[[], str]
-    is_blocked: Callable[[], bool]
+    at_door: Callable[[], Reply | None]
+    at_mail: Callable[[], Reply | None]
     max_errors: int = 20
     max_hops: int = 50
 

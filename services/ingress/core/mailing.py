@@ -66,9 +66,8 @@ class Mailing(Identity):
                 self._say(replies.SENDER_OK)
 
     def _refuse_mail(self, command: MailCommand) -> Reply | None:
-        if self._doorway.is_blocked():
-            return replies.NO_MAIL_NOW
-        return judge_size(command.size, self._doorway.listener.max_message_size)
+        too_big = judge_size(command.size, self._doorway.listener.max_message_size)
+        return too_big or self._doorway.at_mail()
 
     def on_rcpt(self, argument: str) -> None:
         """RCPT (§4.1.1.3)."""

@@ -28,7 +28,6 @@ LOST_TRACK = Reply(421, "4.7.0", "What follows cannot be told from commands")
 BROKEN_OFF = Reply(421, "4.3.0", "Something went wrong here, try again later")
 
 TRY_LATER = Reply(451, "4.3.0", "Try again later")
-NO_MAIL_NOW = Reply(451, "4.3.2", "Cannot take mail right now, try again later")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients")
 
 UNKNOWN_COMMAND = Reply(500, "5.5.1", "Command not recognized")

@@ -102,5 +102,9 @@ def reply_of(text: str) -> Reply:
 def calm(doorway: Doorway) -> Doorway:
     """Return a doorway that is never full and never loses its patience."""
     return replace(
-        doorway, new_id=lambda: "self-test", is_blocked=lambda: False, max_errors=_PATIENCE
+        doorway,
+        new_id=lambda: "self-test",
+        at_door=lambda: None,
+        at_mail=lambda: None,
+        max_errors=_PATIENCE,
     )

@@ -59,6 +59,10 @@ class Session(Receiving):
 
     def _let_in(self) -> None:
         self._is_in = True
+        refusal = self._doorway.at_door()
+        if refusal is not None:
+            self._hang_up(refusal)
+            return
         self._say(Reply(220, "", f"{self._doorway.hostname} ESMTP Postroom"))
 
     def receive(self, octets: bytes) -> list[Effect]:
