@@ -1,0 +1,99 @@
+"""Panel: all checks that are wanted, at once, each within its time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import structlog
+from publicsuffixlist import PublicSuffixList
+
+from kernel import maillog
+from services.ingress.checks import metrics
+from services.ingress.checks.authentication import Authentication
+from services.ingress.checks.clamd import Clamd
+from services.ingress.checks.client import DnsLists, ReverseName
+from services.ingress.checks.names import Names
+from services.ingress.checks.port import Arrival, Check, CheckUnavailableError
+from services.ingress.checks.rspamd import Rspamd
+from services.ingress.checks.settings import CheckSettings, Reverse
+from services.ingress.core.checks import Ending, Finding, Verdict, settle
+from services.ingress.core.dnslists import DnsList
+
+_log = structlog.get_logger("ingress")
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The checks, and those of them without which no mail is taken."""
+
+    checks: Sequence[Check]
+    hostname: str
+    closed: frozenset[str] = frozenset()
+
+    async def judge(self, arrival: Arrival) -> Verdict:
+        """Return what becomes of a message, and write down what each check said."""
+        findings = await asyncio.gather(*(_examine(check, arrival) for check in self.checks))
+        offer = arrival.offer
+        maillog.note(
+            "checked",
+            offer.id,
+            listener=offer.listener,
+            client=offer.client,
+            checks={finding.check: finding.outcome for finding in findings},
+            results=[str(result) for finding in findings for result in finding.results],
+        )
+        return settle(findings, self.hostname, self.closed)
+
+
+async def _examine(check: Check, arrival: Arrival) -> Finding:
+    finding = await _finding_of(check, arrival)
+    metrics.checks(check.name, finding.outcome).inc()
+    return finding
+
+
+async def _finding_of(check: Check, arrival: Arrival) -> Finding:
+    try:
+        async with asyncio.timeout(check.limit):
+            return await check.examine(arrival)
+    except TimeoutError:
+        _log.warning("a check took too long", check=check.name, mail=arrival.offer.id)
+        return Finding(check.name, Ending.OVERDUE)
+    except (CheckUnavailableError, OSError) as error:
+        _log.warning("cannot check", check=check.name, mail=arrival.offer.id, why=str(error))
+        return Finding(check.name, Ending.UNAVAILABLE)
+    except Exception:  # noqa: BLE001 - our own fault keeps nobody's mail out
+        _log.exception("a check broke", check=check.name, mail=arrival.offer.id)
+        return Finding(check.name, Ending.BROKEN)
+
+
+@asynccontextmanager
+async def open_panel(settings: CheckSettings, hostname: str) -> AsyncIterator[Panel]:
+    """Yield the checks that the settings want."""
+    patience = settings.dns_timeout.total_seconds()
+    async with AsyncExitStack() as stack:
+        clock = asyncio.get_running_loop().time
+        names = await stack.enter_async_context(Names(settings.name_servers, patience, clock))
+        checks: list[Check] = []
+        if settings.authenticate:
+            suffixes = await asyncio.to_thread(PublicSuffixList)
+            checks.append(Authentication(names, suffixes, hostname, settings.dmarc, patience))
+        if settings.dnslists:
+            lists = [DnsList.parse(text) for text in settings.dnslists]
+            checks.append(DnsLists(names, lists, patience))
+        if settings.reverse is not Reverse.OFF:
+            checks.append(ReverseName(names, settings.reverse is Reverse.REFUSE, patience))
+        checks += await _scanners(settings, stack)
+        yield Panel(checks, hostname, frozenset(settings.fail_closed))
+
+
+async def _scanners(settings: CheckSettings, stack: AsyncExitStack) -> list[Check]:
+    patience = settings.scan_timeout.total_seconds()
+    scanners: list[Check] = []
+    if settings.rspamd:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        scanners.append(Rspamd(session, settings.rspamd, patience))
+    if settings.clamd:
+        scanners.append(Clamd(settings.clamd, patience))
+    return scanners

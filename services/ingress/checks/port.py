@@ -1,0 +1,51 @@
+"""What a check is given, and what it gives."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.ingress.core.checks import Finding
+from services.ingress.core.dkim import BadSignatureError, Canon, Signature
+from services.ingress.core.effects import Offer
+from services.ingress.core.fields import HeaderField
+
+
+class CheckUnavailableError(Exception):
+    """What the check asks does not answer, or not in a way that can be understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyFacts:
+    """What was reckoned while a body came in: its hash, and whether there was more than l=."""
+
+    digest: bytes
+    is_partial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A complete message of a stranger. ``content`` yields it as it came, whenever asked."""
+
+    offer: Offer
+    at: datetime
+    fields: tuple[HeaderField, ...]
+    signatures: tuple[Signature | BadSignatureError, ...]
+    bodies: Mapping[Canon, BodyFacts]
+    size: int
+    content: Callable[[], AsyncIterator[bytes]]
+
+
+class Check(Protocol):
+    """One check. Its ``name`` is the one in settings, log and counters."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def limit(self) -> float:
+        """How many seconds it may take."""
+
+    async def examine(self, arrival: Arrival) -> Finding:
+        """Return what there is to say of a message. Raises `CheckUnavailableError`, `OSError`."""
