@@ -14,6 +14,7 @@ from kernel.model.reply import Reply
 from services.ingress.core import effects
 from services.ingress.core.doorway import Doorway
 from services.ingress.core.effects import Tls
+from services.ingress.core.pressure import REFUSED
 from services.ingress.core.session import Session
 from tests.support import sasl
 
@@ -36,7 +37,8 @@ def make_doorway(listener=LISTENER, *, blocked=False, **limits):
         domain="ours.test",
         new_id=lambda: f"mail-{next(ids)}",
         new_nonce=lambda: f"nonce-{next(nonces)}",
-        is_blocked=lambda: blocked,
+        at_door=lambda: None,
+        at_mail=lambda: REFUSED if blocked else None,
         **limits,
     )
 
