@@ -39,11 +39,15 @@ class Courier(Protocol):
 class Site:
     """Where a domain's mail goes: hosts in the order to try. Its name counts for limits.
 
-    Domains that share their servers share their site.
+    Domains that share their servers share their site. ``is_ours_to_name`` says that an
+    operator has named the hosts, and not DNS, where anybody in between could have. To one
+    that is ``guarded`` we talk under TLS alone, once its hosts have proved who they are.
     """
 
     name: str
     hosts: tuple[Host, ...]
+    is_ours_to_name: bool = False
+    guarded: bool = False
 
 
 class Directions(Protocol):

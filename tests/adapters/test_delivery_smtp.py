@@ -3,19 +3,25 @@
 import asyncio
 import contextlib
 import ssl
+from dataclasses import replace
 
 import pytest
 
 from kernel.blobs.port import BlobMissingError
 from kernel.model.envelope import Blob
 from kernel.model.reply import Reply
-from services.delivery.adapters.smtp import CANNOT_CONNECT, Manners, SmtpCourier
-from services.delivery.core.mailing import NEEDS_8BITMIME
+from services.delivery.adapters.smtp import (
+    CANNOT_CONNECT,
+    CANNOT_PROVE,
+    Manners,
+    SmtpCourier,
+)
+from services.delivery.core.mailing import NEEDS_8BITMIME, NEEDS_REQUIRETLS
 from services.delivery.core.routes import Host
 from services.delivery.core.settle import NO_ANSWER
 from services.delivery.core.smtp_client import NOT_SMTP, Phase
 from services.delivery.ports import Later, Site
-from tests.support.certificates import self_signed
+from tests.support.certificates import Authority, self_signed
 from tests.support.fakes import DictBlobs
 from tests.support.mail import BOB, CAT, MESSAGE, make_leg
 from tests.support.remote import HANG_UP, SILENCE, Last, remote
@@ -37,10 +43,10 @@ class Directions:
         return self.found
 
 
-def make_courier(*ports, blobs=None, timeout=5.0, idle=5.0, **manners):
+def make_courier(*ports, blobs=None, timeout=5.0, idle=5.0, trust=None, **manners):
     timeouts = dict.fromkeys(Phase, timeout) | {Phase.IDLE: idle}
     manners = Manners("us.test", timeouts, connect_timeout=timeout, **manners)
-    return SmtpCourier(Directions(*ports), blobs or DictBlobs(), manners)
+    return SmtpCourier(Directions(*ports), blobs or DictBlobs(), manners, trust)
 
 
 @contextlib.asynccontextmanager
@@ -348,3 +354,83 @@ async def test_an_attempt_that_is_cut_short_leaves_no_connection_and_no_place_ta
 
     assert carried.replies[CAT].code == 250
     assert there.connections == 2
+
+
+GUARDED = "250-there.test\r\n250-PIPELINING\r\n250 REQUIRETLS"
+OFFERS_TLS = "250-there.test\r\n250-REQUIRETLS\r\n250 STARTTLS"
+
+
+def guarded_leg(**changes):
+    leg = make_leg(BOB)
+    return replace(leg, envelope=replace(leg.envelope, requiretls=True, **changes))
+
+
+@contextlib.asynccontextmanager
+async def guarded_courier(folder, *, names=("mx0.test",), named_by_us=True, **script):
+    """A courier that trusts an authority, and a remote with a certificate for ``names`` from it."""
+    authority = Authority()
+    authority.issue(folder, *names)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(folder / "fullchain.pem", folder / "privkey.pem")
+    trust = ssl.create_default_context(cadata=authority.pem)
+    script = {"ehlo": [OFFERS_TLS, GUARDED]} | script
+    async with remote(tls=tls, **script) as there, asyncio.timeout(DEADLINE):
+        courier = make_courier(there.port, trust=trust)
+        courier._directions.found = replace(courier._directions.found, is_ours_to_name=named_by_us)
+        yield courier, there
+        courier.close()
+
+
+async def test_guarded_mail_goes_to_who_promises_to_guard_it_and_proves_who_it_is(tmp_path):
+    async with guarded_courier(tmp_path) as (courier, there):
+        carried = await courier.carry(guarded_leg())
+        again = await courier.carry(guarded_leg())
+
+    assert [one.replies[BOB].code for one in (carried, again)] == [250, 250]
+    assert there.heard("MAIL") == ["MAIL FROM:<ann@ours.test> REQUIRETLS"] * 2
+    assert there.connections == 1
+
+
+@pytest.mark.parametrize(
+    "ehlo",
+    [OFFERS_TLS.replace("250 STARTTLS", "250 DSN"), [OFFERS_TLS, "250-there.test\r\n250 DSN"]],
+    ids=["no TLS", "no promise"],
+)
+async def test_guarded_mail_without_a_promise_under_tls_fails(ehlo, tmp_path):
+    async with guarded_courier(tmp_path, ehlo=ehlo) as (courier, there):
+        carried = await courier.carry(guarded_leg())
+
+    assert carried.replies == {BOB: NEEDS_REQUIRETLS}
+    assert not there.heard("MAIL")
+
+
+async def test_guarded_mail_waits_while_nobody_proves_who_it_is(tmp_path):
+    async with guarded_courier(tmp_path, names=("other.test",)) as (courier, there):
+        carried = await courier.carry(guarded_leg())
+
+    assert carried.replies == {BOB: CANNOT_PROVE}
+    assert there.commands == ["EHLO us.test", "STARTTLS"]
+
+
+async def test_guarded_mail_does_not_go_where_unsigned_dns_points(tmp_path):
+    async with guarded_courier(tmp_path, named_by_us=False) as (courier, there):
+        carried = await courier.carry(guarded_leg())
+
+    assert carried.replies == {BOB: NEEDS_REQUIRETLS}
+    assert there.connections == 0
+
+
+async def test_guarded_mail_takes_no_connection_that_was_opened_for_other_mail(tmp_path):
+    async with guarded_courier(tmp_path, ehlo=[OFFERS_TLS, GUARDED] * 2) as (courier, there):
+        await courier.carry(make_leg(BOB))
+        await courier.carry(guarded_leg())
+
+    assert there.connections == 2
+
+
+async def test_a_report_is_better_sent_in_the_clear_than_lost(tmp_path):
+    async with guarded_courier(tmp_path, ehlo=SEVEN_BIT, named_by_us=False) as (courier, there):
+        carried = await courier.carry(guarded_leg(sender=None))
+
+    assert carried.replies[BOB].code == 250
+    assert there.heard("MAIL") == ["MAIL FROM:<>"]

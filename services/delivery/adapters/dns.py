@@ -123,7 +123,7 @@ class RoutedDirections:
         host = host_for(domain, self._routes)
         if host is None:
             return await self._otherwise.find(domain)
-        return Site(str(host), (host,))
+        return Site(str(host), (host,), is_ours_to_name=True)
 
 
 class Resolver:

@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from kernel.blobs.port import Blobs
@@ -15,12 +15,13 @@ from services.delivery.adapters.connection import (
     TlsBrokenError,
 )
 from services.delivery.adapters.pool import Lane
-from services.delivery.core.mailing import Mailing
+from services.delivery.core.mailing import NEEDS_REQUIRETLS, Mailing, is_guarded
 from services.delivery.core.routes import Host
 from services.delivery.core.smtp_client import Phase, SmtpClient
 from services.delivery.ports import Carried, Directions, Later, Site
 
 CANNOT_CONNECT = Reply(451, "4.4.1", "No server of the domain takes our connection")
+CANNOT_PROVE = Reply(451, "4.7.5", "No server of the domain proves under TLS who it is")
 SITE_IS_BUSY = Reply(451, "4.3.2", "As many messages as may be are under way to this site")
 
 
@@ -39,17 +40,25 @@ class Manners:
 class SmtpCourier:
     """Tries the hosts of a site in turn; keeps the connection that worked. A context manager."""
 
-    def __init__(self, directions: Directions, blobs: Blobs, manners: Manners) -> None:
+    def __init__(
+        self,
+        directions: Directions,
+        blobs: Blobs,
+        manners: Manners,
+        trust: ssl.SSLContext | None = None,
+    ) -> None:
+        """``trust`` tells which certificates are good; those of the system's authorities."""
         self._directions = directions
         self._blobs = blobs
         self._manners = manners
         self._tls = _opportunistic_tls()
+        self._trust = trust or ssl.create_default_context()
         self._lanes: dict[str, Lane] = {}
 
     async def carry(self, leg: MailRouted) -> Carried | Later:
         """Try once. A remote's failure is a `Reply`."""
         assert isinstance(leg.hop, Remote)  # noqa: S101 - main gives us no other
-        site = await self._directions.find(leg.hop.domain)
+        site = await self._find(leg.hop.domain, guarded=is_guarded(leg.envelope))
         if isinstance(site, Reply):
             return _for_all(leg.envelope, site)
         lane = self._lane(site)
@@ -65,6 +74,18 @@ class SmtpCourier:
         """Say goodbye on every idle connection."""
         for lane in tuple(self._lanes.values()):
             lane.close()
+
+    async def _find(self, domain: str, *, guarded: bool) -> Site | Reply:
+        """Return where mail for ``domain`` goes.
+
+        For guarded mail, DNS that nobody has signed is no answer (RFC 8689 §4.2.1).
+        """
+        site = await self._directions.find(domain)
+        if isinstance(site, Reply) or not guarded:
+            return site
+        if not site.is_ours_to_name:
+            return NEEDS_REQUIRETLS
+        return replace(site, name=f"{site.name} guarded", guarded=True)
 
     async def _converse(self, lane: Lane, site: Site, envelope: Envelope) -> Carried:
         """Use a kept connection, or a new one if there is none or it has gone meanwhile."""
@@ -122,7 +143,9 @@ class SmtpCourier:
         try:
             return await self._dial(host, site, use_tls=True)
         except TlsBrokenError:
-            pass  # opportunistic: in the clear rather than not at all (RFC 7435)
+            if site.guarded:
+                return CANNOT_PROVE
+            # opportunistic: in the clear rather than not at all (RFC 7435)
         except CannotConnectError:
             return CANNOT_CONNECT
         try:
@@ -134,7 +157,8 @@ class SmtpCourier:
         manners = self._manners
         client = SmtpClient(manners.our_name, use_tls=use_tls)
         connection = Connection(client, host, manners.timeouts, partial(self._drop, site))
-        await connection.open(self._tls, manners.connect_timeout)
+        tls = self._trust if site.guarded else self._tls
+        await connection.open(tls, manners.connect_timeout)
         return client.failure or connection
 
     def _lane(self, site: Site) -> Lane:

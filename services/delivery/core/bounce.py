@@ -22,8 +22,12 @@ def to_report(leg: MailRouted, failures: Sequence[Fate]) -> tuple[Fate, ...]:
 
 
 def returns_whole(original: Envelope, limit: int = FULL_LIMIT) -> bool:
-    """Return whether the whole message goes back, and not its headers alone (RFC 3461 §4.3)."""
-    return original.ret.upper() != "HDRS" and original.size <= limit
+    """Return whether the whole message goes back, and not its headers alone (RFC 3461 §4.3).
+
+    Of one that must stay under TLS never more than its headers (RFC 8689 §5).
+    """
+    asked_for_headers = original.ret.upper() == "HDRS" or original.requiretls
+    return not asked_for_headers and original.size <= limit
 
 
 def report_id(leg: MailRouted) -> MailId:
@@ -45,6 +49,7 @@ def bounce(leg: MailRouted, facts: Facts, failures: Sequence[Fate], returned: Re
         facts.now,
         body=Body.SEVEN_BIT if octets.isascii() else Body.EIGHT_BIT,
         smtputf8=not to.is_ascii,
+        requiretls=leg.envelope.requiretls,
     )
 
 

@@ -10,6 +10,7 @@ from kernel.model.reply import Reply
 
 NEEDS_SMTPUTF8 = Reply(550, "5.6.7", "The next server does not take international addresses")
 NEEDS_8BITMIME = Reply(554, "5.6.3", "The next server takes 7-bit messages alone")
+NEEDS_REQUIRETLS = Reply(550, "5.7.30", "No next server promises to keep the message under TLS")
 TOO_LARGE = Reply(552, "5.3.4", "The message is larger than the next server takes")
 
 Offers = Mapping[str, str]
@@ -38,11 +39,21 @@ class Mailing:
         return self.envelope.smtputf8 and self.eight_bit and not _ascii_headers(self.octets)
 
 
+def is_guarded(envelope: Envelope) -> bool:
+    """Return whether the mail may only go on under TLS (RFC 8689 §4.2.1).
+
+    A report is better sent without than lost (§5).
+    """
+    return envelope.requiretls and envelope.sender is not None
+
+
 def obstacle(mailing: Mailing, offers: Offers) -> Reply | None:
     """Return why a server with ``offers`` cannot have this message, if so."""
     limit = offers.get("SIZE", "")
     if limit.isdigit() and 0 < int(limit) < mailing.envelope.size:  # RFC 1870 §4
         return TOO_LARGE
+    if is_guarded(mailing.envelope) and "REQUIRETLS" not in offers:
+        return NEEDS_REQUIRETLS
     if mailing.international and "SMTPUTF8" not in offers:
         return NEEDS_SMTPUTF8
     binary = mailing.envelope.body is Body.BINARY  # RFC 3030 §3: needs more than we speak
@@ -69,6 +80,8 @@ def mail_command(mailing: Mailing, offers: Offers) -> bytes:
         parts.append("BODY=8BITMIME")
     if "SMTPUTF8" in offers and (mailing.international or _names_are_international(envelope)):
         parts.append("SMTPUTF8")
+    if envelope.requiretls and "REQUIRETLS" in offers:
+        parts.append("REQUIRETLS")
     if "DSN" in offers:
         parts += _parameter("RET", envelope.ret) + _parameter("ENVID", envelope.envid)
     return f"{' '.join(parts)}\r\n".encode()

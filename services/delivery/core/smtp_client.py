@@ -16,7 +16,6 @@ from kernel.model.envelope import Recipient
 from kernel.model.reply import Reply
 from services.delivery.core.mailing import (
     Mailing,
-    Offers,
     mail_command,
     obstacle,
     rcpt_command,
@@ -71,7 +70,7 @@ class SmtpClient:
 
     def __init__(self, our_name: str, *, use_tls: bool = False) -> None:
         self.phase = Phase.IDLE
-        self.offers: Offers = {}
+        self.offers: dict[str, str] = {}
         self.replies: dict[Address, Reply] = {}
         self.failure: Reply | None = None
         self.committed = False
@@ -175,6 +174,7 @@ class SmtpClient:
         if greeting.code != _GREETING:
             raise _OverError(_in_step(greeting, positive=False))
         yield from self._hello()
+        self.offers.pop("REQUIRETLS", None)  # in the clear it means nothing (RFC 8689 §3)
         if use_tls and "STARTTLS" in self.offers:
             self._say(b"STARTTLS\r\n")
             answer = yield Phase.STARTTLS
@@ -264,7 +264,7 @@ def _refusal(reply: Reply) -> Reply | None:
     return None if _is_ok(_in_step(reply, positive=True)) else reply
 
 
-def _offers(answer: Reply) -> Offers:
+def _offers(answer: Reply) -> dict[str, str]:
     """Return the extensions of an answer to EHLO (RFC 5321 §4.1.1.1), its first line apart."""
     keywords = (line.partition(" ") for line in answer.text.split("\n")[1:])
     return {keyword.upper(): parameters.strip() for keyword, _, parameters in keywords}

@@ -138,6 +138,13 @@ def test_the_sender_and_the_size_decide_how_much_comes_back(size, ret, whole):
     assert returns_whole(original) is whole
 
 
+def test_what_must_stay_under_tls_comes_back_as_headers_under_tls():
+    original = replace(make_envelope(BOB), ret="FULL", requiretls=True)
+
+    assert not returns_whole(original)
+    assert report_on(fate(BOB), requiretls=True).requiretls
+
+
 def test_nobody_is_told_of_a_lost_report():
     assert to_report(make_leg(BOB, sender=None), [fate(BOB)]) == ()
 

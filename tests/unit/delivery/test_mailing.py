@@ -8,6 +8,7 @@ from kernel.model.address import Address
 from kernel.model.envelope import Body, Recipient
 from services.delivery.core.mailing import (
     NEEDS_8BITMIME,
+    NEEDS_REQUIRETLS,
     NEEDS_SMTPUTF8,
     TOO_LARGE,
     Mailing,
@@ -47,6 +48,9 @@ def make_mailing(*recipients, content=b"hi\r\n", **changes):
         (make_mailing(content=UTF8_HEADERS, smtputf8=True), {"8BITMIME": ""}, NEEDS_SMTPUTF8),
         (make_mailing(content=EIGHT_BIT, smtputf8=True), {"8BITMIME": ""}, None),
         (make_mailing(smtputf8=True), {}, None),
+        (make_mailing(requiretls=True), EVERYTHING, NEEDS_REQUIRETLS),
+        (make_mailing(requiretls=True), {"REQUIRETLS": ""}, None),
+        (make_mailing(requiretls=True, sender=None), EVERYTHING, None),
     ],
     ids=[
         "nothing special",
@@ -62,6 +66,9 @@ def make_mailing(*recipients, content=b"hi\r\n", **changes):
         "international headers",
         "declared international, but only the body is 8-bit",
         "declared international, in fact ASCII",
+        "under TLS alone, without a promise",
+        "under TLS alone, with one",
+        "a report, under TLS if possible",
     ],
 )
 def test_some_servers_cannot_have_a_message(mailing, offers, reply):
