@@ -75,6 +75,7 @@ def _envelope(offer: Offer, content: Content, now: datetime) -> Envelope:
         submitter=offer.submitter,
         body=offer.body,
         smtputf8=offer.smtputf8,
+        requiretls=offer.requiretls,
         ret=offer.ret,
         envid=offer.envid,
     )

@@ -52,7 +52,9 @@ class Doorway:
         mechanisms = " ".join(self.mechanisms(tls, in_lan=in_lan))
         lines = [self.hostname, *_ALWAYS, f"SIZE {self.listener.max_message_size}"]
         lines.append(f"LIMITS RCPTMAX={self.listener.max_recipients}")  # RFC 9422 §4.2
-        if self.offers_tls and tls is None:
+        if tls is not None:
+            lines.append("REQUIRETLS")
+        elif self.offers_tls:
             lines.append("STARTTLS")
         if mechanisms:
             lines.append(f"AUTH {mechanisms}")

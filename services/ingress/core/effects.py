@@ -47,6 +47,7 @@ class Offer:
     ret: str
     envid: str
     stranger: bool = False
+    requiretls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The arguments of EHLO, MAIL and RCPT (RFC 5321 §4.1.1, §4.1.2) and their parameters.
 
-SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461), AUTH= (RFC 4954 §5).
+SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461), AUTH= (RFC 4954 §5),
+REQUIRETLS (RFC 8689).
 """
 
 import re
@@ -43,6 +44,7 @@ class MailCommand:
     smtputf8: bool = False
     ret: str = ""
     envid: str = ""
+    requiretls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,12 @@ def parse_helo(argument: str) -> str | None:
     return argument if _HELO.fullmatch(argument) else None
 
 
-def parse_mail(argument: str, *, extended: bool) -> MailCommand | Reply:
+def parse_mail(argument: str, *, extended: bool, tls: bool = False) -> MailCommand | Reply:
     """Return what MAIL says, or why it cannot be taken. ``extended`` is set after EHLO."""
     match = _FROM.fullmatch(argument)
     if match is None:
         return replies.BAD_MAIL
-    fields = _parameters(match[2], _MAIL_PARAMETERS if extended else {})
+    fields = _parameters(match[2], _mail_parameters(extended=extended, tls=tls))
     if isinstance(fields, Reply):
         return fields
     try:
@@ -142,6 +144,10 @@ def _smtputf8(value: str) -> _Fields | None:
     return None if value else {"smtputf8": True}
 
 
+def _requiretls(value: str) -> _Fields | None:
+    return None if value else {"requiretls": True}
+
+
 def _ret(value: str) -> _Fields | None:
     return {"ret": value.upper()} if value.upper() in ("FULL", "HDRS") else None
 
@@ -174,4 +180,12 @@ _MAIL_PARAMETERS: Mapping[str, _Reader] = {
     "ENVID": _envid,
     "AUTH": _auth,
 }
+_UNDER_TLS = {**_MAIL_PARAMETERS, "REQUIRETLS": _requiretls}
 _RCPT_PARAMETERS: Mapping[str, _Reader] = {"NOTIFY": _notify, "ORCPT": _orcpt}
+
+
+def _mail_parameters(*, extended: bool, tls: bool) -> Mapping[str, _Reader]:
+    """Return what is on offer: REQUIRETLS under TLS alone (RFC 8689 §3)."""
+    if not extended:
+        return {}
+    return _UNDER_TLS if tls else _MAIL_PARAMETERS

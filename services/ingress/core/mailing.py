@@ -56,7 +56,7 @@ class Mailing(Identity):
         elif self._mail is not None:
             self._complain(replies.NESTED_MAIL)
         else:
-            read = parse_mail(argument, extended=self._is_extended)
+            read = self._read_mail(argument)
             refusal = read if isinstance(read, Reply) else self._refuse_mail(read)
             self._mail_was_refused = refusal is not None
             if refusal is not None:
@@ -64,6 +64,9 @@ class Mailing(Identity):
             elif isinstance(read, MailCommand):
                 self._mail = Transaction(self._doorway.new_id(), read)
                 self._say(replies.SENDER_OK)
+
+    def _read_mail(self, argument: str) -> MailCommand | Reply:
+        return parse_mail(argument, extended=self._is_extended, tls=self._tls is not None)
 
     def _refuse_mail(self, command: MailCommand) -> Reply | None:
         too_big = judge_size(command.size, self._doorway.listener.max_message_size)
@@ -176,5 +179,6 @@ class Mailing(Identity):
             smtputf8=mail.mail.smtputf8,
             ret=mail.mail.ret,
             envid=mail.mail.envid,
+            requiretls=mail.mail.requiretls,
             stranger=mail.is_from_stranger,
         )

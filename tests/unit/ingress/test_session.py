@@ -114,6 +114,15 @@ def test_an_offer_tells_all_that_the_client_said():
     assert offer.rules == ("local",)
 
 
+def test_what_must_stay_under_tls_says_so():
+    mail = b"MAIL FROM:<bob@elsewhere.test> REQUIRETLS\r\nRCPT TO:<ann@ours.test>\r\n"
+
+    [(offer, _)] = talk(HELLO, mail, DATA, b".\r\n", tls=TLS).mails
+
+    assert offer.requiretls
+    assert talk(HELLO, mail).codes[1:] == ["555", "503"]
+
+
 def test_a_recipient_named_twice_gets_one_copy():
     [(offer, _)] = talk(HELLO, ENVELOPE, b"RCPT TO:<ann@OURS.test>\r\n", DATA, b".\r\n").mails
 
