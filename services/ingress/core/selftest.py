@@ -15,6 +15,8 @@ from services.ingress.core.session import Session
 STRANGERS = ("203.0.113.25", "198.51.100.25", "192.0.2.25", "2001:db8:25::25")
 """Addresses that no client can have (RFC 5737, RFC 3849), unless somebody has them on the LAN."""
 
+_BLOCKING = frozenset({"", "no-access", "blocked-address"})
+"""Rules that speak before all others; none, where the session refuses by itself."""
 _STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3}) ")  # RFC 3463 §2
 _PATIENCE = 1_000_000
 _TLS = Tls("TLSv1.3", "TLS_AES_256_GCM_SHA384")
@@ -50,6 +52,11 @@ class Finding:
 def relayed(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return the findings that should not be."""
     return tuple(finding for finding in findings if finding.verdict is Verdict.RELAYED)
+
+
+def is_blocked(findings: Iterable[Finding]) -> bool:
+    """Whether nobody who comes from there could tell anything: no other rule was asked."""
+    return all(finding.rule in _BLOCKING for finding in findings)
 
 
 class Trial:

@@ -17,6 +17,7 @@ from kernel.model.reply import Reply
 from services.auth.core.directory import Domain
 from services.auth.core.lan import Networks, parse_client
 from services.auth.core.listener import ListenerSettings
+from services.auth.core.lists import AddressList
 from services.auth.core.policies import Policies
 from services.auth.core.relay import decide
 from services.ingress.core.probes import Names, Probe, probes
@@ -220,6 +221,16 @@ async def test_an_open_relay_says_so_in_the_log_and_to_health():
     (line,) = logs
     assert (line["log_level"], line["listener"], line["rules"]) == ("error", "mx", ["open-relay"])
     assert "percent hack through others" in line["forms"]
+
+
+async def test_an_address_that_may_not_connect_says_nothing_of_other_strangers():
+    directory = RulesDirectory(policies(access=("any", "!203.0.113.0/24"), **OPEN))
+    blocked = AddressList.of([("client", "198.51.100.0/24")])
+    directory.rules = replace(directory.rules, black=blocked)
+    test = self_test(directory)
+
+    async with following(test):
+        await until(lambda: "by the rule open-relay" in test.trouble())
 
 
 async def test_a_change_of_the_rules_is_noticed_both_ways():
