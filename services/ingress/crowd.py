@@ -11,9 +11,14 @@ from kernel.model.reply import Reply
 from kernel.tasks import end_all
 from services.ingress import metrics
 from services.ingress.core import replies
+from services.ingress.core.watch import Times
 
 _LINGER = 1.0
 """How long a client whom we told to go may take to hear it."""
+
+
+_AT_A_TIME = 500
+"""So many guests are looked at before somebody else has a turn."""
 
 
 class Guest(Protocol):
@@ -26,8 +31,8 @@ class Guest(Protocol):
     def leave(self) -> None:
         """Ask the client to go, at once or after its message."""
 
-    def check_idle(self, now: float, limit: float) -> None:
-        """Hang up if the client has been silent for longer than ``limit``."""
+    def check(self, now: float, times: Times) -> None:
+        """Hang up if something has taken too long."""
 
     def abort(self) -> None:
         """Drop the connection."""
@@ -36,8 +41,8 @@ class Guest(Protocol):
 class Crowd:
     """Counts the guests of all listeners, looks after the silent ones, sees all of them out."""
 
-    def __init__(self, idle_limit: float) -> None:
-        self._idle_limit = idle_limit
+    def __init__(self, times: Times) -> None:
+        self._times = times
         self._guests: dict[Guest, tuple[str, str]] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,9 +92,11 @@ class Crowd:
         """Look for silent guests now and then, until cancelled. One timer serves all of them."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(min(self._idle_limit / 4, 5.0))
-            for guest in list(self._guests):
-                guest.check_idle(loop.time(), self._idle_limit)
+            await asyncio.sleep(min(self._times.idle / 4, self._times.deaf / 4, 5.0))
+            for index, guest in enumerate(list(self._guests), 1):
+                guest.check(loop.time(), self._times)
+                if not index % _AT_A_TIME:
+                    await asyncio.sleep(0)
 
     async def see_out(self, grace: float) -> None:
         """Ask everybody to go; whoever has a message on the way gets ``grace`` seconds for it."""

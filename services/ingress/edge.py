@@ -15,19 +15,27 @@ import structlog
 from aiosmtpd.smtp import SMTP
 
 from kernel.listening import Peer, plain_address
-from kernel.model.questions import AdmissionAnswer
+from kernel.model.envelope import INLINE_LIMIT, MailId
+from kernel.model.questions import AdmissionAnswer, RelayAnswer
 from kernel.model.reply import Reply
 from services.ingress import journal, metrics
 from services.ingress.core import effects, replies
 from services.ingress.core.doorway import Doorway
 from services.ingress.core.session import Session
+from services.ingress.core.watch import Overdue, Phase, Times, Watch
 from services.ingress.entrance import Entrance
 from services.ingress.peer import take_up_tls, tls_of
 from services.ingress.ports import DirectoryUnavailableError
-from services.ingress.upload import SpilledError, Upload
+from services.ingress.upload import FULL, SpilledError, Upload
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_OVERDUE = {
+    Overdue.IDLE: replies.IDLE,
+    Overdue.SLOW: replies.TOO_SLOW,
+    Overdue.LONG: replies.TOO_LONG,
+}
 
 _log = structlog.get_logger("ingress")
 
@@ -45,11 +53,14 @@ class Connection(SMTP):
         self._core: Session | None = None
         self._client = ""
         self._port = 0
-        self._touched = self.loop.time()
+        self._watch = Watch(self.loop.time())
+        self._counted: MailId = ""
+        self._held = 0
         self._upload: Upload | None = None
         self._is_upgrading = False
         self._is_ahead = False
         self._is_choked = False
+        self._is_resuming = False
         self._is_paused = False
         self._saw_eof = False
 
@@ -76,8 +87,9 @@ class Connection(SMTP):
     def data_received(self, data: bytes) -> None:
         """Hand what came to the session."""
         if self._core is not None:
-            self._touched = self.loop.time()
             self._is_ahead = self._core.is_waiting
+            if self._core.is_busy:
+                self._grow(len(data))
             self._step(self._core.receive, data)
 
     def eof_received(self) -> bool:
@@ -89,6 +101,7 @@ class Connection(SMTP):
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
         """Forget the client; what is sealed goes on without it."""
         self._core = None
+        self._hold(0)
         self._entrance.crowd.let_out(self)
         if self._upload is not None:
             self._upload.spill()
@@ -101,6 +114,8 @@ class Connection(SMTP):
     def resume_writing(self) -> None:
         """Go on."""
         self._is_choked = False
+        if self._is_resuming:
+            self._resume()
         self._regulate()
 
     # What the crowd tells us.
@@ -117,15 +132,18 @@ class Connection(SMTP):
         elif self._core is not None:
             self._step(self._core.leave)
 
-    def check_idle(self, now: float, limit: float) -> None:
-        """Hang up if the client has been silent for longer than ``limit``."""
-        if self._core is None or now - self._touched < limit:
+    def check(self, now: float, times: Times) -> None:
+        """Hang up if something has taken too long."""
+        if self._core is None:
             return
-        if self._core.is_closed or self._is_upgrading:
-            self.abort()
-        elif not self._core.is_waiting:
-            self._touched = now
-            self._step(self._core.end, replies.IDLE)
+        overdue = self._watch.look(self._phase(self._core), now, times)
+        if overdue is None:
+            return
+        self._entrance.limits.note(self._entrance.name, overdue.value, self._client, now)
+        if overdue is Overdue.DEAF:
+            self.abort()  # no words get through
+        else:
+            self._step(self._core.end, _OVERDUE[overdue])
 
     def abort(self) -> None:
         """Drop the connection."""
@@ -136,7 +154,28 @@ class Connection(SMTP):
     def _admission_to_crowd(self, doorway: Doorway) -> Reply | None:
         if self._entrance.is_trial:
             return None
-        return self._entrance.crowd.admit(self, doorway.listener, self._client)
+        listener, limits = doorway.listener, self._entrance.limits
+        shut_out = limits.at_door(listener, self._client, self.loop.time())
+        return shut_out or self._entrance.crowd.admit(self, listener, self._client)
+
+    def _phase(self, core: Session) -> Phase:
+        """Return whom this connection waits for."""
+        if self._is_choked or core.is_closed:
+            return Phase.DEAF
+        if core.is_waiting or self._is_upgrading or self._is_paused:
+            return Phase.OURS
+        return Phase.CONTENT if core.is_busy else Phase.COMMAND
+
+    def _grow(self, octets: int) -> None:
+        """Note that a message has grown; what is poured on stands in the upload's own budget."""
+        self._watch.content(octets)
+        if self._upload is None:
+            self._hold(min(self._held + octets, INLINE_LIMIT))
+
+    def _hold(self, octets: int) -> None:
+        if octets != self._held:
+            self._entrance.budget.change(octets - self._held)
+            self._held = octets
 
     def _turn_away(self, reply: Reply, *, words: bool = True) -> None:
         metrics.turned_away(self._entrance.name).inc()
@@ -156,6 +195,8 @@ class Connection(SMTP):
         except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
             _log.exception("a step failed", session=self._name())
             self._act(core.stumble())
+        if self._held and not core.is_busy:
+            self._hold(0)
         if self._saw_eof and not core.is_waiting:
             self.transport.close()
         self._regulate()
@@ -179,6 +220,7 @@ class Connection(SMTP):
             (self.transport.pause_reading if pause else self.transport.resume_reading)()
 
     def _say(self, effect: effects.Say) -> None:
+        self._watch.command(self.loop.time())
         self.transport.write(effect.octets)
 
     def _close(self, _: effects.Close) -> None:
@@ -196,8 +238,41 @@ class Connection(SMTP):
 
         self._ask(lambda: self._entrance.directory.admit(effect.question), admitted)
 
+    def _pause(self, effect: effects.Pause) -> None:
+        self.loop.call_later(effect.seconds, self._resume)
+
+    def _resume(self) -> None:
+        """Go on, once the client has read what was said."""
+        self._is_resuming = self._is_choked
+        if self._core is not None and not self._is_choked:
+            self._step(self._core.resumed)
+
+    def _limited(self, effect: effects.Limited) -> None:
+        if not self._entrance.is_trial:
+            now = self.loop.time()
+            self._entrance.limits.note(self._entrance.name, effect.limit, self._client, now)
+
     def _decide(self, effect: effects.Decide) -> None:
-        self._ask(lambda: self._entrance.directory.decide(effect.questions), Session.decided)
+        def decided(core: Session, answers: Sequence[RelayAnswer] | None) -> list[effects.Effect]:
+            return core.decided(answers and self._measured(effect, answers))
+
+        self._ask(lambda: self._entrance.directory.decide(effect.questions), decided)
+
+    def _measured(
+        self, effect: effects.Decide, answers: Sequence[RelayAnswer]
+    ) -> Sequence[RelayAnswer]:
+        """Return ``answers``, but that who sends too much is told so."""
+        doorway = self._entrance.doorway()
+        if doorway is None or self._entrance.is_trial:
+            return answers
+        is_new = effect.mail != self._counted
+        now = self.loop.time()
+        judged = self._entrance.limits.judge(
+            doorway.listener, effect.questions, answers, now, is_new=is_new
+        )
+        if is_new and any(answer.reply.is_positive for answer in judged):
+            self._counted = effect.mail
+        return judged
 
     def _login(self, effect: effects.Login) -> None:
         self._ask(lambda: self._entrance.directory.log_in(effect.question), Session.logged_in)
@@ -225,11 +300,13 @@ class Connection(SMTP):
         return None
 
     def _take(self, effect: effects.Take) -> None:
+        self._hold(0)
         self._entrance.crowd.work(self._keep(effect))
 
     async def _keep(self, effect: effects.Take) -> None:
         try:
-            reply = await self._entrance.intake.take(effect.offer, effect.content)
+            with self._entrance.budget.holding(len(effect.content)):
+                reply = await self._entrance.intake.take(effect.offer, effect.content)
         except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
             _log.exception("keeping a message failed", mail=effect.offer.id)
             reply = replies.TRY_LATER
@@ -237,13 +314,15 @@ class Connection(SMTP):
             self._step(self._core.stored, reply)
 
     def _open(self, effect: effects.Open) -> None:
+        self._hold(0)
         self._upload = Upload(self._regulate)
         self._entrance.crowd.work(self._keep_stream(effect, self._upload))
 
     async def _keep_stream(self, effect: effects.Open, upload: Upload) -> None:
         intake = self._entrance.intake
         try:
-            reply = await intake.take_stream(effect.offer, effect.head, upload.chunks())
+            with self._entrance.budget.holding(FULL):
+                reply = await intake.take_stream(effect.offer, effect.head, upload.chunks())
         except SpilledError:
             return
         except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
@@ -281,7 +360,9 @@ class Connection(SMTP):
 
     async def _upgrade(self) -> None:
         try:
-            transport = await take_up_tls(self.transport, self, self._entrance.certificates.context)
+            async with self._entrance.handshakes.one_of(self._client):
+                context = self._entrance.certificates.context
+                transport = await take_up_tls(self.transport, self, context)
         except OSError as error:
             _log.info("no TLS", session=self._name(), why=repr(error))
             transport = None
@@ -301,6 +382,8 @@ class Connection(SMTP):
     _acts: ClassVar[Mapping[type[effects.Effect], Callable[["Connection", Any], None]]] = {
         effects.Say: _say,
         effects.Close: _close,
+        effects.Pause: _pause,
+        effects.Limited: _limited,
         effects.Admit: _admit,
         effects.Decide: _decide,
         effects.Login: _login,

@@ -8,6 +8,7 @@ from services.ingress.core.doorway import Doorway
 from services.ingress.core.selftest import calm
 from services.ingress.crowd import Crowd
 from services.ingress.intake import Intake
+from services.ingress.limits import Budget, Handshakes, Limits
 from services.ingress.ports import Directory
 from services.ingress.selftest import OnTrial
 
@@ -25,6 +26,9 @@ class Entrance:
     intake: Intake
     crowd: Crowd
     certificates: Certificates
+    limits: Limits
+    budget: Budget
+    handshakes: Handshakes
     callers: Collection[tuple[str, int]] = frozenset()
     is_trial: bool = False
 

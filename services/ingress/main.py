@@ -13,21 +13,25 @@ from functools import lru_cache, partial
 import structlog
 
 from kernel.http import Peer
-from kernel.listening import Listening, listen
+from kernel.listening import HANDSHAKE, Listening, listen
 from kernel.model.envelope import MailId, new_mail_id
 from kernel.model.events import DirectoryChanged
 from kernel.model.questions import Listener
+from kernel.model.reply import Reply
 from kernel.platform import Platform
 from kernel.runtime import Service, run
 from kernel.tls import Certificates, open_certificates
 from services.ingress.adapters.directory import HttpDirectory
 from services.ingress.adapters.visiting import Caller
+from services.ingress.checks.panel import Panel, open_panel
+from services.ingress.core import replies
 from services.ingress.core.doorway import Doorway
 from services.ingress.core.probes import Names
 from services.ingress.crowd import Crowd
 from services.ingress.edge import Connection
 from services.ingress.entrance import Entrance
 from services.ingress.intake import Intake
+from services.ingress.limits import Budget, Handshakes, Limits
 from services.ingress.policies import Policies
 from services.ingress.ports import Directory
 from services.ingress.pressure import Pressure
@@ -59,7 +63,11 @@ class _House:
     directory: Directory
     crowd: Crowd
     pressure: Pressure
+    panel: Panel
     certificates: Certificates
+    limits: Limits
+    budget: Budget
+    handshakes: Handshakes
     callers: set[Caller] = field(default_factory=set)
 
     def entrance(self, name: str) -> Entrance:
@@ -69,9 +77,18 @@ class _House:
             listener = self.policies.current(name)
             return None if listener is None or self.crowd.is_leaving else doorway_of(listener)
 
-        intake = Intake(self.platform, self.pressure)
+        intake = Intake(self.platform, self.pressure, self.panel)
         return Entrance(
-            name, doorway, self.directory, intake, self.crowd, self.certificates, self.callers
+            name,
+            doorway,
+            self.directory,
+            intake,
+            self.crowd,
+            self.certificates,
+            self.limits,
+            self.budget,
+            self.handshakes,
+            self.callers,
         )
 
     def _doorway(self, listener: Listener) -> Doorway:
@@ -82,10 +99,16 @@ class _House:
             new_id=self._new_id,
             new_nonce=self._new_nonce,
             at_door=self.pressure.at_door,
-            at_mail=self.pressure.at_mail,
+            at_mail=self._at_mail,
             max_errors=self.settings.max_errors,
+            max_unknown=self.settings.max_unknown,
             max_hops=self.settings.max_hops,
         )
+
+    def _at_mail(self) -> Reply | None:
+        if self.budget.is_spent:
+            return replies.NO_ROOM
+        return self.pressure.at_mail()
 
     def _new_id(self) -> MailId:
         return new_mail_id(self.platform.clock(), secrets.token_bytes)
@@ -104,13 +127,26 @@ async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[
     async with (
         open_certificates(settings, common.hostname, platform.clock) as certificates,
         HttpDirectory(peer) as directory,
+        open_panel(settings, common.hostname) as panel,
         asyncio.TaskGroup() as group,
     ):
         policies = Policies(directory, listeners)
-        crowd = Crowd(settings.idle_timeout.total_seconds())
+        crowd = Crowd(settings.times)
         pressure = Pressure(platform, settings.max_backlog)
         platform.health.watch("pressure", pressure.trouble)
-        house = _House(platform, settings, policies, directory, crowd, pressure, certificates)
+        house = _House(
+            platform,
+            settings,
+            policies,
+            directory,
+            crowd,
+            pressure,
+            panel,
+            certificates,
+            limits=Limits(settings.guesses, settings.shut_out.total_seconds()),
+            budget=Budget(settings.max_octets),
+            handshakes=Handshakes(settings.max_handshakes, HANDSHAKE),
+        )
         entrances = {name: house.entrance(name) for name in listeners}
         chores = [platform.bus.listen(DirectoryChanged, policies.notice), crowd.look_after()]
         chores += [pressure.follow(), *(policies.follow(name) for name in listeners)]

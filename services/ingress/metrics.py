@@ -19,10 +19,17 @@ _REFUSED_RECIPIENTS = Counter(
 _PRESSURE = Gauge(
     "postroom_ingress_pressure", "Whether no mail is taken for this reason: 1 or 0.", ["cause"]
 )
+_LIMITED = Counter(
+    "postroom_ingress_limited_total", "How often a limit was met.", ["listener", "limit"]
+)
+octets_held = Gauge(
+    "postroom_ingress_octets_held", "Octets in memory of messages that are coming in."
+)
 
 # To look a child up costs more than to count: each is looked up once.
 connections = cache(_CONNECTIONS.labels)
 turned_away = cache(_TURNED_AWAY.labels)
 messages = cache(_MESSAGES.labels)
+limited = cache(_LIMITED.labels)
 refused_recipients = cache(_REFUSED_RECIPIENTS.labels)
 pressure = cache(_PRESSURE.labels)

@@ -7,10 +7,14 @@ from pydantic_settings import SettingsConfigDict
 
 from kernel.certificate import CertificateSettings
 from kernel.listening import ListeningSettings
+from kernel.model.envelope import INLINE_LIMIT
+from kernel.model.rate import Rate
 from kernel.settings import Duration
+from services.ingress.checks.settings import CheckSettings
+from services.ingress.core.watch import Times
 
 
-class Settings(CertificateSettings, ListeningSettings):
+class Settings(CertificateSettings, ListeningSettings, CheckSettings):
     """Read from ``POSTROOM_INGRESS_*``. What a listener allows is auth's business."""
 
     model_config = SettingsConfigDict(env_prefix="POSTROOM_INGRESS_")
@@ -32,7 +36,45 @@ class Settings(CertificateSettings, ListeningSettings):
     )
     idle_timeout: Duration = Field(
         default=timedelta(minutes=5),
-        description="How long a client may be silent; while it sends data, every octet counts.",
+        description="How long a client may take for a command, and for the next part of a message.",
+    )
+    min_data_rate: int = Field(
+        default=1_000,
+        ge=0,
+        description="Octets a minute by which a message has to grow, over each `idle_timeout`.",
+    )
+    read_timeout: Duration = Field(
+        default=timedelta(minutes=1),
+        description="How long a client may leave our replies unread.",
+    )
+    session_timeout: Duration = Field(
+        default=timedelta(hours=4),
+        description="How long a session may last; one that is sending a message gets twice that.",
+    )
+    max_unknown: int = Field(
+        default=10,
+        ge=1,
+        description="How many unknown recipients a stranger may name in a session before we hang "
+        "up; after half of them each costs a second.",
+    )
+    max_unknown_per_hour: int = Field(
+        default=100,
+        ge=1,
+        description="How many a stranger's address may name in all sessions of this process.",
+    )
+    shut_out: Duration = Field(
+        default=timedelta(minutes=15),
+        description="How long nothing is taken from an address that has named more.",
+    )
+    max_octets: int = Field(
+        default=256 * 1024 * 1024,
+        ge=INLINE_LIMIT,
+        description="Octets of messages on their way in that may stand in memory.",
+    )
+    max_handshakes: int = Field(
+        default=100,
+        ge=1,
+        description="TLS handshakes at a time, a tenth of them from one address; others wait.",
     )
     max_errors: int = Field(
         default=20, description="How many commands of a session may fail before we hang up."
@@ -51,6 +93,22 @@ class Settings(CertificateSettings, ListeningSettings):
         description="Find out at start, and after every change of the rules, whether strangers can "
         "relay; `/readyz` is 503 while they can.",
     )
+
+    @property
+    def guesses(self) -> tuple[Rate, ...]:
+        """How many unknown recipients an address may name."""
+        return (Rate(self.max_unknown_per_hour, 3_600),)
+
+    @property
+    def times(self) -> Times:
+        """How long clients may take for what."""
+        idle = self.idle_timeout.total_seconds()
+        return Times(
+            idle=idle,
+            deaf=self.read_timeout.total_seconds(),
+            session=self.session_timeout.total_seconds(),
+            octets=int(self.min_data_rate * idle / 60),
+        )
 
     @property
     def listeners(self) -> dict[str, str]:

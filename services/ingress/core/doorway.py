@@ -30,6 +30,7 @@ class Doorway:
     at_door: Callable[[], Reply | None]
     at_mail: Callable[[], Reply | None]
     max_errors: int = 20
+    max_unknown: int = 10
     max_hops: int = 50
 
     @property

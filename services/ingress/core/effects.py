@@ -1,6 +1,6 @@
 """What a session wants done, and the facts it hands along.
 
-A session says `Admit`, `Decide`, `Login`, `StartTls`, `Take` or `Seal` and then waits for
+A session says `Admit`, `Pause`, `Decide`, `Login`, `StartTls`, `Take` or `Seal` and then waits for
 the answer; what the client sends meanwhile stands in line.
 """
 
@@ -71,9 +71,24 @@ class Admit:
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """Ask whether these recipients may be taken. Answer: `Session.decided`."""
+    """Ask whether these recipients of ``mail`` may be taken. Answer: `Session.decided`."""
 
     questions: tuple[RelayQuestion, ...]
+    mail: MailId
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait for so long, and until the client has read what was said. Answer: `Session.resumed`."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """The client met this limit: for the log."""
+
+    limit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +158,6 @@ class Rejected:
     submitter: str
 
 
-Conversation = Say | Close | Admit | Decide | Login | StartTls
+Conversation = Say | Close | Pause | Limited | Admit | Decide | Login | StartTls
 Message = Take | Open | Pour | Seal | Spill | Refused | Rejected
 Effect = Conversation | Message

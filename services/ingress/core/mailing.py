@@ -116,7 +116,7 @@ class Mailing(Identity):
             if isinstance(recipient, Recipient)
         )
         if questions:
-            self._wait_for(Decide(questions))
+            self._wait_for(Decide(questions, mail.id))
         else:
             self._judge_recipients(mail, ())
 
@@ -157,6 +157,8 @@ class Mailing(Identity):
             self._say(reply)
         else:
             self._complain(reply)
+        if answer.stranger and reply.status == replies.NOBODY:
+            self._doubt(self._doorway.max_unknown)
 
     def _offer(self, mail: Transaction) -> Offer:
         return Offer(

@@ -22,12 +22,20 @@ NOT_YET = Reply(421, "4.3.2", "Not accepting mail yet, try again later")
 SHUTTING_DOWN = Reply(421, "4.3.2", "Shutting down, try again later")
 NOT_ADMITTED = Reply(554, "5.7.1", "No SMTP service here for you")
 TOO_MANY_CONNECTIONS = Reply(421, "4.7.0", "Too many connections, try again later")
+TOO_EARLY = Reply(554, "5.5.0", "You spoke before you were greeted")
+SHUT_OUT = Reply(421, "4.7.0", "Too many unknown recipients from you, try again later")
+TOO_MANY_UNKNOWN = Reply(421, "4.7.0", "Too many unknown recipients")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors")
 IDLE = Reply(421, "4.4.2", "Timed out waiting for you")
+TOO_SLOW = Reply(421, "4.4.2", "Too slow, try again later")
+TOO_LONG = Reply(421, "4.4.2", "This session takes too long, begin another")
 LOST_TRACK = Reply(421, "4.7.0", "What follows cannot be told from commands")
 BROKEN_OFF = Reply(421, "4.3.0", "Something went wrong here, try again later")
 
 TRY_LATER = Reply(451, "4.3.0", "Try again later")
+NO_ROOM = Reply(452, "4.3.1", "No room for more messages right now, try again later")
+TOO_MUCH = Reply(450, "4.7.1", "Too much mail from you, try again later")
+TOO_MANY_GUESSES = Reply(450, "4.7.1", "Too many unknown recipients from you, try again later")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients")
 
 UNKNOWN_COMMAND = Reply(500, "5.5.1", "Command not recognized")
@@ -69,6 +77,9 @@ AUTH_ALREADY = Reply(503, "5.5.1", "Already authenticated")
 AUTH_IN_MAIL = Reply(503, "5.5.1", "Not inside a mail transaction")
 AUTH_UNKNOWN_MECHANISM = Reply(504, "5.5.4", "Authentication mechanism not recognized")
 AUTH_NEEDS_TLS = Reply(538, "5.7.11", "Encryption is required for this authentication mechanism")
+
+NOBODY = "5.1.1"
+"""The status of a recipient who does not exist (RFC 3463 §3.2)."""
 
 TOO_BIG = Reply(552, "5.3.4", "Message is too big")
 BARE_LINE_END = Reply(554, "5.6.0", "Bare CR or LF in the message: lines end with CRLF")

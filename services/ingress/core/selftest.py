@@ -110,8 +110,10 @@ def calm(doorway: Doorway) -> Doorway:
     """Return a doorway that is never full and never loses its patience."""
     return replace(
         doorway,
+        listener=replace(doorway.listener, greet_pause=0),
         new_id=lambda: "self-test",
         at_door=lambda: None,
         at_mail=lambda: None,
         max_errors=_PATIENCE,
+        max_unknown=_PATIENCE,
     )

@@ -1,6 +1,6 @@
 """Session: one client's conversation, without its socket (RFC 5321).
 
-Octets go in and effects come out. After `Admit`, `Decide`, `Login`, `StartTls`, `Take` and
+Octets go in and effects come out. After `Admit`, `Pause`, `Decide`, `Login`, `StartTls`, `Take` and
 `Seal` the session waits for the answer, and reads on once it is given. Nothing here waits,
 looks at a clock or touches a network. However the octets are cut, the same is said.
 """
@@ -17,7 +17,7 @@ from kernel.model.questions import (
 from kernel.model.reply import Reply
 from services.ingress.core import replies
 from services.ingress.core.doorway import Doorway
-from services.ingress.core.effects import Admit, Effect, StartTls, Tls
+from services.ingress.core.effects import Admit, Effect, Limited, Pause, StartTls, Tls
 from services.ingress.core.lines import MAX_LINE
 from services.ingress.core.receiving import Receiving
 
@@ -34,6 +34,8 @@ class Session(Receiving):
     def __init__(self, doorway: Doorway, client: str, tls: Tls | None = None) -> None:
         super().__init__(doorway, client, tls)
         self._is_in = False
+        self._spoke_first = False
+        self._is_held_back = False
 
     def greet(self) -> list[Effect]:
         """Begin (RFC 5321 §3.1), once all that comes before the first word is settled."""
@@ -54,8 +56,32 @@ class Session(Receiving):
         if not answer.admitted:
             return self.end(replies.NOT_ADMITTED)
         self._in_lan = answer.in_lan
-        self._let_in()
+        pause = self._doorway.listener.greet_pause
+        if not pause or self._in_lan:
+            self._let_in()
+        elif self._spoke_first:
+            self._send_away()
+        else:
+            self._is_held_back = True
+            self._wait_for(Pause(pause))
         return self._proceed()
+
+    def resumed(self) -> list[Effect]:
+        """Answer `Pause`."""
+        self.is_waiting = False
+        if not self._is_in:
+            self._let_in()
+        return self._proceed()
+
+    def _overhear(self) -> None:
+        self._spoke_first = True
+        if self._is_held_back:
+            self._send_away()
+
+    def _send_away(self) -> None:
+        """Take no mail from who talks before being greeted (RFC 5321 §4.3.1): a bot, mostly."""
+        self._want(Limited("greet_pause"))
+        self._hang_up(replies.TOO_EARLY)
 
     def _let_in(self) -> None:
         self._is_in = True
@@ -70,6 +96,8 @@ class Session(Receiving):
         if self.is_closed:
             return []
         self._lines.feed(octets)
+        if not self._is_in:
+            self._overhear()
         return self._proceed()
 
     def decided(self, answers: Sequence[RelayAnswer] | None) -> list[Effect]:
@@ -120,7 +148,7 @@ class Session(Receiving):
     # Reading.
 
     def _proceed(self) -> list[Effect]:
-        while not (self.is_waiting or self.is_closed) and self._read():
+        while self._may_read() and self._read():
             pass
         return self._flush()
 

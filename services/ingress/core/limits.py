@@ -1,0 +1,65 @@
+"""Limits: how much is too much, of one client or one user.
+
+A meter is a leaky bucket that costs one number: the moment at which it will be empty again
+(the generic cell rate algorithm of ITU-T I.371). Over any stretch of time no more gets
+through than the rate times that time, and one burst.
+"""
+
+from collections.abc import Hashable, Sequence
+from ipaddress import ip_network
+
+from kernel.model.rate import Rate
+
+NETWORK = 64
+"""The bits of an IPv6 address that its owner cannot change at will (RFC 4291 §2.5.4)."""
+
+
+_SLACK = 1e-3
+"""How much of one more the arithmetic of floats may cost or give, over a whole burst."""
+
+
+def neighbourhood(client: str) -> str:
+    """Return whom a client counts with: an IPv4 address alone, one of IPv6 with its /64."""
+    if ":" not in client:
+        return client
+    return str(ip_network((client.partition("%")[0], NETWORK), strict=False))
+
+
+class Meters:
+    """Measures everybody by their keys; no more than ``room`` of them at a time.
+
+    Whoever has been quiet is forgotten, and so is the longest known when there is no room:
+    a flood of new addresses may get more than its share, but no more memory.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._empty_at: dict[tuple[Hashable, Rate], float] = {}
+
+    def __len__(self) -> int:
+        return len(self._empty_at)
+
+    def take(self, key: Hashable, rates: Sequence[Rate], now: float) -> Rate | None:
+        """Count one more of ``key``, or return the rate that it would exceed and count nothing."""
+        levels = [(rate, self._after_one_more(key, rate, now)) for rate in rates]
+        for rate, empty_at in levels:
+            if empty_at - now > rate.seconds + _SLACK * rate.seconds / rate.count:
+                return rate
+        for rate, empty_at in levels:
+            self._remember((key, rate), empty_at, now)
+        return None
+
+    def _after_one_more(self, key: Hashable, rate: Rate, now: float) -> float:
+        return max(self._empty_at.get((key, rate), now), now) + rate.seconds / rate.count
+
+    def _remember(self, what: tuple[Hashable, Rate], empty_at: float, now: float) -> None:
+        if what not in self._empty_at and len(self._empty_at) >= self._room:
+            self._forget(now)
+        self._empty_at[what] = empty_at
+
+    def _forget(self, now: float) -> None:
+        """Make room: all that are empty go, and if they are few, the oldest tenth."""
+        old = len(self._empty_at)
+        kept = [(what, at) for what, at in self._empty_at.items() if at > now]
+        surplus = max(0, len(kept) - old * 9 // 10)
+        self._empty_at = dict(kept[surplus:])
