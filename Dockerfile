@@ -22,9 +22,10 @@ COPY migrations migrations
 COPY postroom postroom
 RUN mkdir -p /app/services && mv kernel /app/ && \
     case "$SERVICE" in \
-      migrations|postroom) mv "$SERVICE" /app/ && rmdir /app/services ;; \
+      migrations) mv migrations /app/ && rmdir /app/services ;; \
+      postroom) mv postroom /app/ && mv services/__init__.py services/ingress /app/services/ ;; \
       *) mv services/__init__.py "services/$SERVICE" /app/services/ ;; \
-    esac
+    esac  # the command's self-test is that of ingress
 
 # ---- the image: no build tools, no root
 FROM python:3.13-slim-bookworm

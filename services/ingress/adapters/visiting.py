@@ -166,6 +166,15 @@ async def _visit(way: Way, callers: set[Caller]) -> AsyncIterator[_Visit]:
         raise NotReachedError(f"no answer from {way} ({error})") from error
 
 
+def _abort(writer: asyncio.StreamWriter) -> None:
+    """End a connection, whatever is left of it.
+
+    Python 3.11.2, which is Debian 12's, fails here if TLS has been closed twice.
+    """
+    with suppress(AttributeError):
+        writer.transport.abort()
+
+
 @asynccontextmanager
 async def _connected(way: Way, callers: set[Caller]) -> AsyncIterator[_Visit]:
     """Connect; it is known from where before the first packet is sent."""
@@ -184,7 +193,7 @@ async def _connected(way: Way, callers: set[Caller]) -> AsyncIterator[_Visit]:
         tls = _trusting() if way.implicit_tls else None
         named = "" if tls else None
         reader, writer = await asyncio.open_connection(sock=calling, ssl=tls, server_hostname=named)
-        stack.callback(writer.transport.abort)
+        stack.callback(_abort, writer)
         yield _Visit(reader, writer)
 
 
