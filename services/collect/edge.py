@@ -116,7 +116,7 @@ class Visit:
                 return self._session.updated(everything=await self._update(effect))
             case effects.Close():
                 pass  # follows once the session is over
-        return []
+        return self._session.said()
 
     async def _say(self, octets: bytes) -> None:
         async with asyncio.timeout(self._entrance.idle_limit):
@@ -157,10 +157,9 @@ class Visit:
         try:
             async with aclosing(self._entrance.mailboxes.read(self._owned, effect.key)) as parts:
                 async for part in parts:
-                    further = self._session.fetched(part)
-                    if not self._session.is_waiting:
-                        return further
-                    await self._act(further)
+                    await self._act(self._session.fetched(part))
+                    if self._session.has_fetched_enough:
+                        break
         except MessageMissingError:
             return self._session.not_fetched(Obstacle.MISSING)
         except MailboxUnavailableError as error:

@@ -324,6 +324,18 @@ async def test_a_big_message_never_stands_in_memory(tmp_path):
         assert said == BIG.replace(b"\n.", b"\n..") + b".\r\n+OK Bye\r\n"
 
 
+async def test_what_stands_behind_the_top_of_a_message_never_sounds_like_a_reply(tmp_path):
+    async with open_house(tmp_path, SlowMailboxes()) as house:
+        house.box["big"] = BIG
+        async with connected(house, login=True) as client:
+            await client.say("TOP 3 0", "RETR 1", "NOOP", "QUIT")
+            said = await client.hear_end()
+
+        top = f"+OK {len(BIG)} octets\r\nSubject: big\r\n\r\n.\r\n".encode()
+        first = f"+OK {len(MESSAGE)} octets\r\n".encode() + MESSAGE + b".\r\n"
+        assert said == top + first + b"+OK\r\n+OK Bye\r\n"
+
+
 async def test_half_a_message_ends_the_connection(tmp_path):
     async with open_house(tmp_path, SlowMailboxes()) as house:
         house.box["big"] = BIG

@@ -1,7 +1,8 @@
 """What a session wants done.
 
-A session says `Login`, `Claim`, `StartTls`, `Fetch` or `Update`, as the last of its wants, and
-then waits for the answer; what the client sends meanwhile stands in line.
+After each `Say` it is asked for more, by `Session.said`. It says `Login`, `Claim`, `StartTls`,
+`Fetch` or `Update`, as the last of its wants, and then waits for the answer; what the client
+sends meanwhile stands in line.
 """
 
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class StartTls:
 class Fetch:
     """Read this message.
 
-    Answer: `Session.fetched` with each part, until the session waits no longer; then
+    Answer: `Session.fetched` with each part, as long as it has not `has_fetched_enough`; then
     `Session.fetched_all`, or `Session.not_fetched` if it went wrong.
     """
 

@@ -14,6 +14,7 @@ from services.collect.core import replies
 from services.collect.core.doorway import Doorway
 from services.collect.core.effects import Effect
 from services.collect.core.maildrop import Maildrop, Message
+from services.collect.core.speech import ENOUGH
 from services.collect.core.transaction import Transaction
 
 MAX_COMMAND = 253
@@ -52,6 +53,10 @@ class Session(Transaction):
         self._lines.feed(octets)
         return self._proceed()
 
+    def said(self) -> list[Effect]:
+        """Answer `Say`: there is room for more."""
+        return self._proceed()
+
     def logged_in(self, answer: LoginAnswer | None) -> list[Effect]:
         """Answer `Login`; None if nobody could tell."""
         self.is_waiting = False
@@ -80,10 +85,15 @@ class Session(Transaction):
     def fetched(self, octets: bytes) -> list[Effect]:
         """Answer `Fetch` with the next part of the message."""
         self._pour(octets)
-        return self.fetched_all() if self._transcript.is_full else self._flush()
+        return self._flush()
+
+    @property
+    def has_fetched_enough(self) -> bool:
+        """Whether the client wants nothing more of the message."""
+        return self._transcript.is_full
 
     def fetched_all(self) -> list[Effect]:
-        """Answer `Fetch`: that was the whole message."""
+        """Answer `Fetch`: that was the whole message, or enough of it."""
         self._end_message()
         return self._proceed()
 
@@ -105,7 +115,7 @@ class Session(Transaction):
         return self._flush()
 
     def _proceed(self) -> list[Effect]:
-        while not self.is_waiting and not self.is_closed:
+        while not (self.is_waiting or self.is_closed or self._octets_said >= ENOUGH):
             line = self._lines.next()
             if line is None:
                 break

@@ -27,6 +27,7 @@ class Talk:
     box: dict[str, bytes]
     part: int = 7
     said: bytes = b""
+    longest: int = 0
     asked: list = field(default_factory=list)
     updates: list = field(default_factory=list)
     closed: bool = False
@@ -60,6 +61,7 @@ class Talk:
             case effects.Say(octets):
                 assert not self.closed
                 self.said += octets
+                self.longest = max(self.longest, len(octets))
             case effects.Close():
                 self.closed = True
             case effects.Login(question):
@@ -76,7 +78,7 @@ class Talk:
             case effects.Update(keys):
                 self.updates.append(keys)
                 return self.core.updated(everything=self.update_works)
-        return []
+        return self.core.said()
 
     def judge(self, question):
         if self.answer != "judge":
@@ -90,8 +92,8 @@ class Talk:
         data, at = self.box[key], 0
         while at < len(data) and self.trouble is None:
             self.act(self.core.fetched(data[at : at + self.part]))
-            if not self.core.is_waiting:
-                return []
+            if self.core.has_fetched_enough:
+                break
             at += self.part
         if self.trouble is not None:
             return self.core.not_fetched(self.trouble)

@@ -11,6 +11,7 @@ from kernel.model.questions import LoginAnswer, LoginVerdict
 from kernel.sasl import MECHANISMS
 from services.collect.core.doorway import Doorway, Plaintext
 from services.collect.core.pop3 import Obstacle, Session
+from services.collect.core.speech import ENOUGH
 from tests.support import sasl
 from tests.unit.collect.talk import ELSEWHERE, LOGIN, LOOPBACK, MESSAGES, talk
 
@@ -461,6 +462,15 @@ def test_however_the_octets_are_cut_the_same_is_said(spoken, cuts, part):
 
     assert (cut.said, cut.updates, cut.closed) == (whole.said, whole.updates, whole.closed)
     assert cut.core.octets == whole.core.octets
+
+
+def test_a_breath_of_commands_never_wants_everything_in_memory_at_once():
+    box = {f"message {n}": b"x" for n in range(500)}
+
+    one = talk(LOGIN, b"UIDL\r\n" * 200, box=box)
+
+    assert one.said.count(b"+OK 500 messages") == 201
+    assert one.longest < 2 * ENOUGH < len(one.said)
 
 
 @given(st.lists(st.binary() | commands, max_size=30), st.booleans())
