@@ -184,3 +184,15 @@ def test_containers_trust_no_network_but_themselves():
     assert re.search(r"^ +POSTROOM_LAN: *(#.*)?$", compose, re.MULTILINE)
     assert re.search(r"^ +POSTROOM_LAN_NEVER: gateway\b", compose, re.MULTILINE)
     assert all(ip_network(network).is_loopback for network in AuthSettings().lan)
+
+
+def test_containers_hear_of_balancers_and_of_addresses_that_many_share():
+    compose = read("docker-compose.yml")
+
+    for service, setting in (
+        ("ingress", "POSTROOM_BALANCERS"),
+        ("collect", "POSTROOM_BALANCERS"),
+        ("auth", "POSTROOM_AUTH_GRANT_NEVER"),
+    ):
+        (its_part,) = re.findall(rf"^  {service}:\n(?:(?:    .*)?\n)+", compose, re.MULTILINE)
+        assert re.search(rf"^ +{setting}: *(#.*)?$", its_part, re.MULTILINE)
