@@ -4,7 +4,8 @@
 without a line end. ``S:`` is a line that must come, ``*`` stands for anything; ``S: 250 ...``
 is a whole reply, ``S: 250 ... DSN`` one that ends with such a line. ``TLS`` does the
 handshake, ``END`` awaits the server's hanging up. ``listener: NAME`` at the top names the
-listener (``mx`` if not given). After the last line, nothing more may come.
+listener (``mx`` if not given), ``bare_line_ends: HOW`` changes that setting of it. After the
+last line, nothing more may come.
 
 What nobody can write down beforehand stands in braces, in a ``C:`` line: ``{login MECHANISM
 USER PASSWORD}`` begins a login with its initial response, ``{respond}`` answers the last ``S:``
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from kernel.model.questions import BareLineEnds
 from tests.dialogs.house import open_house
 from tests.support import sasl
 
@@ -26,20 +28,22 @@ DIALOGS = sorted(Path(__file__).parent.glob("*.txt"))
 
 
 def read(path):
-    """Return the listener, and the steps as (line number, kind, text)."""
-    listener, steps = "mx", []
+    """Return the listener, what to change of it, and the steps as (line number, kind, text)."""
+    listener, changes, steps = "mx", {}, []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         kind, _, text = line.partition(": ")
         match kind.strip():
             case "listener":
                 listener = text
+            case "bare_line_ends":
+                changes[kind] = BareLineEnds(text)
             case "C" | "S" | "X":
                 steps.append((number, kind, text))
             case "TLS" | "END":
                 steps.append((number, kind.strip(), ""))
             case _:
                 assert not line or line.startswith("#"), f"{path.name}:{number}: {line!r}"
-    return listener, steps
+    return listener, changes, steps
 
 
 def matches(pattern, line):
@@ -111,8 +115,10 @@ def encode(response):
 
 @pytest.mark.parametrize("path", DIALOGS, ids=lambda path: path.stem)
 async def test_dialogue(path, tmp_path):
-    listener, steps = read(path)
+    listener, changes, steps = read(path)
     async with open_house(tmp_path, max_errors=8) as house, asyncio.timeout(20):
+        if changes:
+            await house.change(listener, **changes)
         client = await house.connect(listener)
         await Player(path, client).play(steps)
         if steps[-1][1] != "END":

@@ -25,10 +25,11 @@ _TO = re.compile(f"TO: ?{_PATH}", re.IGNORECASE)
 _BDAT = re.compile(r"([0-9]{1,20})(?: +(.+))?")
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\x00-\x20=\x7f]+))?")
 _HELO = re.compile(r"[A-Za-z0-9._-]{1,255}|\[[A-Za-z0-9.:]{1,64}\]")
-_XTEXT = r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})"  # RFC 3461 §4
+_XTEXT = r"(?:[!-*,-<>-~]|\+(?:[2-6][0-9A-F]|7[0-9A-E]))"  # printable, RFC 3461 §4.2, §4.4
 _ENVID = re.compile(rf"{_XTEXT}{{1,100}}")
 _ORCPT = re.compile(rf"[A-Za-z0-9-]+;(?:{_XTEXT}|[\u0080-\U0010ffff])+")
 _MAX_ORCPT = 500
+_MAX_PATH = 256  # octets with its brackets, RFC 5321 §4.5.3.1.3
 _MAX_SIZE_DIGITS = 20  # RFC 1870 §4
 _NOTIFY = ("SUCCESS", "FAILURE", "DELAY")
 _POSTMASTER = "postmaster"
@@ -70,7 +71,8 @@ def parse_mail(argument: str, *, extended: bool, tls: bool = False) -> MailComma
     if isinstance(fields, Reply):
         return fields
     try:
-        command = MailCommand(Address.parse(match[1]) if match[1] else None, **fields)
+        is_null = match[0][len("FROM:") :].lstrip().startswith("<>")
+        command = MailCommand(None if is_null else _mailbox(match[1]), **fields)
     except BadAddressError:
         return replies.BAD_SENDER
     if not match[1].isascii() and not command.smtputf8:
@@ -96,7 +98,13 @@ def parse_rcpt(argument: str, *, extended: bool, smtputf8: bool, domain: str) ->
 
 def _recipient(text: str, domain: str) -> Address:
     is_bare = text.lower() == _POSTMASTER  # RFC 5321 §4.5.1
-    return Address.parse(f"{text}@{domain}" if is_bare else text)
+    return _mailbox(f"{text}@{domain}" if is_bare else text)
+
+
+def _mailbox(text: str) -> Address:
+    if len(f"<{text}>".encode()) > _MAX_PATH:
+        raise BadAddressError(f"the path is longer than {_MAX_PATH} octets")
+    return Address.parse(text)
 
 
 def parse_bdat(argument: str) -> BdatCommand | None:
@@ -115,7 +123,7 @@ _Reader = Callable[[str], _Fields | None]
 def _parameters(text: str | None, readers: Mapping[str, _Reader]) -> _Fields | Reply:
     fields: _Fields = {}
     seen: set[str] = set()
-    for word in text.split() if text else ():
+    for word in filter(None, text.split(" ")) if text else ():
         match = _PARAMETER.fullmatch(word)
         keyword = match[1].upper() if match else ""
         if match is None or keyword in seen:

@@ -6,7 +6,14 @@ from kernel.model.address import Address
 from kernel.model.envelope import Recipient
 from kernel.model.reply import Reply
 from services.ingress.core import replies
-from services.ingress.core.grammar import MailCommand, parse_helo, parse_mail, parse_rcpt
+from services.ingress.core.grammar import (
+    BdatCommand,
+    MailCommand,
+    parse_bdat,
+    parse_helo,
+    parse_mail,
+    parse_rcpt,
+)
 from tests.support.mail import ANN, BOB
 
 
@@ -29,6 +36,11 @@ def rcpt(argument, *, extended=True, smtputf8=False):
         ('FROM:<"a b>c"@elsewhere.test>', Address("a b>c", "elsewhere.test")),
         ("FROM:<bob@[192.0.2.1]>", Address("bob", "[192.0.2.1]")),
         ("FROM:<bob@[IPv6:2001:db8::1]>", Address("bob", "[ipv6:2001:db8::1]")),
+        ("FROM:<BoB@elsewhere.test>", Address("BoB", "elsewhere.test")),
+        ('FROM:<""@x.test>', Address("", "x.test")),
+        (r'FROM:<"\a\"\\"@x.test>', Address('a"\\', "x.test")),
+        ("FROM:<bob@[IPv6:::ffff:192.0.2.1]>", Address("bob", "[192.0.2.1]")),
+        (f"FROM:<bob@{'a.' * 123}test>", Address("bob", f"{'a.' * 123}test")),
         ("FROM:<!#$%&'*+-/=?^_`{|}~@x.test>", Address("!#$%&'*+-/=?^_`{|}~", "x.test")),
     ],
 )
@@ -53,7 +65,9 @@ def test_what_is_no_path_is_a_syntax_error(argument):
              "a@b@c.test", "bob@[192.0.2.256]", "@a.test,b.test:bob@x.test",
              "@a.test:@b.test:bob@x.test", "@:bob@x.test", "@a@b.test:bob@x.test",
              "bob@192.0.2.1", "a.test!bob", "bob%a.test",
-             "bob@[2001:db8::1]", '"a"b@x.test', "x" * 65 + "@x.test"],
+             "bob@[2001:db8::1]", "bob@[IPv6:192.0.2.1]", "bob@[x-tag:y]", "bob@[192.0.2.1]x",
+             "bob@[192.0.2]", "bob@[192.0.2.01]", "bob@a_b.test", f"bob@{'a.' * 124}test",
+             '"a\x7fb"@x.test', "@a.test:", '"a"b@x.test', "x" * 65 + "@x.test"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_as_such(path):
     assert mail(f"FROM:<{path}>") == replies.BAD_SENDER
@@ -85,7 +99,7 @@ def test_parameters_keep_their_case():
     "parameters",
     ["SIZE", "SIZE=", "SIZE=-1", "SIZE=٣", "SIZE=" + "9" * 21, "BODY", "BODY=BINARYMIME",
      "SMTPUTF8=1", "RET", "RET=ALL", "ENVID=a b=", "ENVID=a+b", "ENVID=" + "a" * 101,
-     "SIZE=1 size=1", "=1", "AUTH"],
+     "SIZE=1 size=1", "=1", "AUTH", "ENVID=a+00", "ENVID=a+2b", "ENVID=a+7F"],
 )  # fmt: skip
 def test_bad_values_of_mail(parameters):
     assert mail(f"FROM:<bob@elsewhere.test> {parameters}") == replies.BAD_PARAMETER
@@ -104,6 +118,42 @@ def test_unknown_parameters():
     assert mail("FROM:<bob@elsewhere.test> X=1") == replies.UNKNOWN_PARAMETER
     assert rcpt("TO:<ann@ours.test> SIZE=1") == replies.UNKNOWN_PARAMETER
     assert mail("FROM:<bob@elsewhere.test> SIZE=1", extended=False) == replies.UNKNOWN_PARAMETER
+
+
+def test_requiretls_is_there_under_tls_alone():
+    argument = "FROM:<bob@elsewhere.test> REQUIRETLS"
+
+    assert parse_mail(argument, extended=True, tls=True) == MailCommand(BOB, requiretls=True)
+    assert parse_mail(argument + "=1", extended=True, tls=True) == replies.BAD_PARAMETER
+    assert parse_mail(argument, extended=True) == replies.UNKNOWN_PARAMETER
+
+
+def test_a_value_may_hold_what_is_space_beyond_ascii_alone():
+    recipient = rcpt("TO:<ann@ours.test> ORCPT=utf-8;a\u3000b@x.test")
+
+    assert recipient == Recipient(ANN, orcpt="utf-8;a\u3000b@x.test")
+
+
+@pytest.mark.parametrize(
+    ("argument", "command"),
+    [
+        ("14", BdatCommand(14)),
+        ("14 LAST", BdatCommand(14, is_last=True)),
+        ("0  last", BdatCommand(0, is_last=True)),
+        ("14 FIRST", BdatCommand(14, is_malformed=True)),
+        ("14 LAST LAST", BdatCommand(14, is_malformed=True)),
+        ("", None),
+        ("-1", None),
+        ("+1", None),
+        ("0x10", None),
+        ("\u0661", None),
+        ("1" * 21, None),
+        ("LAST", None),
+        ("14LAST", None),
+    ],
+)
+def test_chunks(argument, command):
+    assert parse_bdat(argument) == command
 
 
 def test_addresses_beyond_ascii_need_smtputf8():
