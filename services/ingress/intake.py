@@ -1,54 +1,116 @@
 """Intake: makes a message ours. The client hears 250 only after this has succeeded.
 
 That costs one event: what the ledger wants to know travels in it, and is told by the router.
+What a stranger sends is checked first, once it is complete (`Panel`).
 """
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from kernel.blobs.port import BlobsUnavailableError
 from kernel.bus.port import BusUnavailableError
-from kernel.model.envelope import Content, Envelope
+from kernel.model.envelope import INLINE_LIMIT, BlobId, Content, Envelope
 from kernel.model.events import MailAccepted
 from kernel.model.reply import Reply
 from kernel.platform import Platform
 from services.ingress import journal
+from services.ingress.checks.panel import Panel
 from services.ingress.core import replies
-from services.ingress.core.effects import Offer
+from services.ingress.core.effects import Offer, Rejected
 from services.ingress.core.pressure import Cause
 from services.ingress.core.trace import fields_before
+from services.ingress.inspection import MAX_HEADER, Inspection, is_whole
 from services.ingress.pressure import Pressure
+
+HEADER_TOO_BIG = Reply(552, "5.3.4", "The header of the message is too big")
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Stores contents and publishes what was accepted."""
+    """Stores contents and publishes what was accepted. Without a ``panel`` nothing is checked."""
 
     platform: Platform
     pressure: Pressure
+    panel: Panel | None = None
 
     async def take(self, offer: Offer, content: bytes) -> Reply:
         """Make a whole message ours; return what its client shall hear."""
         now = self.platform.clock()
         fields = self._fields(offer, content, now)
-        return await self._publish(offer, fields + content, now)
+        if self.panel is None or not offer.stranger:
+            return await self._publish(offer, fields + content, now)
+        inspection = Inspection(content)
+        arrival = inspection.arrival(offer, now, lambda: _chain(content))
+        verdict = await self.panel.judge(arrival)
+        if verdict.refusal is not None:
+            return _refuse(offer, verdict.refusal)
+        whole = verdict.fields + fields + inspection.cleaned(content, self._hostname)
+        if len(whole) <= INLINE_LIMIT:
+            return await self._publish(offer, whole, now)
+        return await self._keep(offer, _chain(whole), now)
 
     async def take_stream(self, offer: Offer, head: bytes, rest: AsyncIterator[bytes]) -> Reply:
         """Make a large message ours, while it comes in. What ``rest`` raises goes on."""
         now = self.platform.clock()
+        if self.panel is not None and offer.stranger:
+            return await self._take_checked(self.panel, offer, head, rest, now)
         fields = self._fields(offer, head, now)
+        return await self._keep(offer, _chain(fields + head, rest), now)
+
+    async def _take_checked(
+        self, panel: Panel, offer: Offer, head: bytes, rest: AsyncIterator[bytes], now: datetime
+    ) -> Reply:
+        """Put a large message aside while it comes in, and make it ours once it is checked."""
+        while not is_whole(head):
+            if len(head) > MAX_HEADER:
+                return _refuse(offer, HEADER_TOO_BIG)
+            more = await anext(rest, b"")
+            if not more:
+                break
+            head += more
+        blobs, aside = self.platform.blobs, f"{offer.id}.aside"
+        inspection = Inspection(head)
         try:
-            blob = await self.platform.blobs.put(offer.id, _chain(fields + head, rest))
+            await blobs.put(aside, _watched(inspection, head, rest))
         except BlobsUnavailableError as error:
-            journal.deferred(offer, error)
-            self.pressure.failed(Cause.STORING, str(error))
-            return replies.TRY_LATER
+            return self._not_stored(offer, error)
+        try:
+            verdict = await panel.judge(inspection.arrival(offer, now, lambda: blobs.read(aside)))
+            if verdict.refusal is not None:
+                return _refuse(offer, verdict.refusal)
+            fields = verdict.fields + self._fields(offer, head, now)
+            whole = _chain(fields, inspection.without_forged(blobs.read(aside), self._hostname))
+            return await self._keep(offer, whole, now)
+        finally:
+            await self._forget(aside)
+
+    async def _forget(self, blob: BlobId) -> None:
+        """Delete a blob, unless the store is away: then it goes as an orphan, later."""
+        with suppress(BlobsUnavailableError):
+            await self.platform.blobs.delete(blob)
+
+    @property
+    def _hostname(self) -> str:
+        return self.platform.settings.hostname
+
+    def _fields(self, offer: Offer, head: bytes, now: datetime) -> bytes:
+        return fields_before(offer, head, self._hostname, now)
+
+    async def _keep(self, offer: Offer, chunks: AsyncIterator[bytes], now: datetime) -> Reply:
+        try:
+            blob = await self.platform.blobs.put(offer.id, chunks)
+        except BlobsUnavailableError as error:
+            return self._not_stored(offer, error)
         self.pressure.stored()
         return await self._publish(offer, blob, now)
 
-    def _fields(self, offer: Offer, head: bytes, now: datetime) -> bytes:
-        return fields_before(offer, head, self.platform.settings.hostname, now)
+    def _not_stored(self, offer: Offer, error: BlobsUnavailableError) -> Reply:
+        self.pressure.failed(Cause.STORING, str(error))
+        journal.deferred(offer, error)
+        return replies.TRY_LATER
 
     async def _publish(self, offer: Offer, content: Content, now: datetime) -> Reply:
         """Publish. If that fails the blob stays: the event may have come through all the same."""
@@ -57,12 +119,18 @@ class Intake:
         try:
             await self.platform.bus.publish(accepted)
         except BusUnavailableError as error:
-            journal.deferred(offer, error)
             self.pressure.failed(Cause.PUBLISHING, str(error))
+            journal.deferred(offer, error)
             return replies.TRY_LATER
         self.pressure.published()
         journal.accepted(offer, envelope)
         return Reply(250, "2.0.0", f"OK queued as {offer.id}")
+
+
+def _refuse(offer: Offer, reply: Reply) -> Reply:
+    rejected = Rejected(offer.id, offer.sender, reply, offer.submitter)
+    journal.rejected(offer.listener, offer.client, rejected)
+    return reply
 
 
 def _envelope(offer: Offer, content: Content, now: datetime) -> Envelope:
@@ -81,7 +149,18 @@ def _envelope(offer: Offer, content: Content, now: datetime) -> Envelope:
     )
 
 
-async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _chain(first: bytes, rest: AsyncIterator[bytes] | None = None) -> AsyncIterator[bytes]:
     yield first
+    if rest is not None:
+        async for chunk in rest:
+            yield chunk
+
+
+async def _watched(
+    inspection: Inspection, head: bytes, rest: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """Yield a message while it is inspected; a large bite is chewed in a thread."""
+    yield head
     async for chunk in rest:
+        await asyncio.to_thread(inspection.feed, chunk)
         yield chunk
