@@ -284,6 +284,21 @@ async def test_a_catch_all_needs_a_mailbox_and_keeps_it(auth):
     assert (await auth.call("DELETE", "/v1/users/ann@ours.test")).status == 409
 
 
+async def test_a_catch_all_keeps_its_place_however_that_is_spelled(auth):
+    await auth.made("/v1/domains", {"name": "equal.test"})
+    await auth.made("/v1/users", ANN_BODY)
+    await auth.made("/v1/aliases", {"address": "rest@ours.test", "targets": [str(ANN)]})
+    catch_all = {"undelivered": "mailbox", "undelivered_mailbox": "Ann@equal.test"}
+
+    await auth.changed("/v1/domains/ours.test", catch_all)
+    await auth.changed(
+        "/v1/domains/equal.test", catch_all | {"undelivered_mailbox": "rest@equal.test"}
+    )
+
+    assert (await auth.call("DELETE", "/v1/users/ann@ours.test")).status == 409
+    assert (await auth.call("DELETE", "/v1/aliases/rest@ours.test")).status == 409
+
+
 async def test_domains_with_addresses_and_the_primary_one_stay(auth):
     await auth.made("/v1/domains", {"name": "equal.test"})
     await auth.made("/v1/users", {"address": "ann@equal.test", "password": "x"})

@@ -141,6 +141,13 @@ def keys_for_target(address: Address, domains: Domains) -> tuple[Key, ...]:
     return () if domain is None else _own_keys(address, domain)
 
 
+def caught_by(address: Address, domains: Domains) -> tuple[str, ...]:
+    """Return the domains whose mail for names that do not exist goes to ``address``."""
+    key = key_of(address, domains)
+    places = ((d.name, d.undelivered_mailbox) for d in domains.values())
+    return tuple(name for name, place in places if place and key_of(place, domains) == key)
+
+
 def find(address: Address, domains: Domains, entries: Entries) -> Entry | None:
     """Return what ``address`` leads to, itself or without its ``+detail``."""
     for key in keys_for_target(address, domains):

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.adapters import aliases, domains
 from services.auth.adapters.aliases import Alias, AliasSearch
-from services.auth.core.directory import POSTMASTER, SHARED, Key, key_of
+from services.auth.core.directory import POSTMASTER, SHARED, Key, caught_by, key_of
 from services.auth.desk import Caller
 from services.auth.edge.credentials import AtDesk, may
 from services.auth.edge.etags import Held, Made, Seen
@@ -119,6 +119,8 @@ async def remove_alias(who: Allowed, desk: AtDesk, tags: Held, address: Name) ->
         tags.expect(_item(alias))
         if key == (SHARED, POSTMASTER):
             raise conflict("postmaster must exist: change its targets instead")
+        for name in caught_by(alias.address, await domains.every(change.db)):
+            raise conflict(f"undelivered mail of {name} goes to {alias.address}")
         await aliases.remove(change.db, key)
         change.note("removed", KIND, str(alias.address), before=_item(alias).shown())
 

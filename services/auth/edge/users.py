@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.adapters import app_passwords, domains, users
 from services.auth.adapters.users import UserRecord, UserSearch
-from services.auth.core.directory import User
+from services.auth.core.directory import User, caught_by
 from services.auth.core.naming import LOGIN, LONGEST_LOGIN, why_no_login, why_no_mailbox
 from services.auth.desk import Caller
 from services.auth.edge.accounts import (
@@ -180,9 +180,8 @@ async def remove_user(who: Allowed, desk: AtDesk, tags: Held, name: Name) -> Non
         tags.expect(item)
         _guard(who, user)
         await _keep_an_administrator(change.db, user.login)
-        for domain in (await domains.every(change.db)).values():
-            if domain.undelivered_mailbox == user.address:
-                raise conflict(f"undelivered mail of {domain.name} goes to {user.address}")
+        for domain in caught_by(user.address, await domains.every(change.db)):
+            raise conflict(f"undelivered mail of {domain} goes to {user.address}")
         with_it = {
             "app_passwords": [one.name for one in await app_passwords.every(change.db, user.login)],
             "grants": await users.end_grants(change.db, user.login),
