@@ -28,6 +28,10 @@ class Guest(Protocol):
     def is_busy(self) -> bool:
         """Whether a message is coming in or being made ours."""
 
+    @property
+    def unread(self) -> int:
+        """Octets that the client has not read yet, as far as we know."""
+
     def leave(self) -> None:
         """Ask the client to go, at once or after its message."""
 
@@ -48,6 +52,11 @@ class Crowd:
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
         self.is_leaving = False
+
+    @property
+    def guests(self) -> tuple[Guest, ...]:
+        """Who is connected."""
+        return tuple(self._guests)
 
     @property
     def size(self) -> int:

@@ -125,6 +125,11 @@ class Connection(SMTP):
         """Whether a message is coming in or being made ours."""
         return self._core is not None and self._core.is_busy
 
+    @property
+    def unread(self) -> int:
+        """Octets that the client has not read yet, as far as we know."""
+        return self.transport.get_write_buffer_size()
+
     def leave(self) -> None:
         """Ask the client to go, at once or after its message."""
         if self._is_upgrading:

@@ -54,6 +54,7 @@ class Talk:
     mails: list = field(default_factory=list)
     spilled: int = 0
     others: list = field(default_factory=list)
+    pauses: list = field(default_factory=list)
     answering: bool = True
     open: list = field(default_factory=list)
 
@@ -78,6 +79,9 @@ class Talk:
                 self.asked += questions
                 self.batches.append(len(questions))
                 self.answer(lambda: self.core.decided([decide(q) for q in questions]))
+            case effects.Pause(seconds):
+                self.pauses.append(seconds)
+                self.answer(self.core.resumed)
             case effects.Admit() | effects.Login() | effects.StartTls():
                 self.others.append(effect)
                 self.answer(lambda: self.know(effect))
