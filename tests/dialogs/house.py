@@ -44,7 +44,7 @@ SUBMISSIONS = Listener("submissions", TlsMode.IMPLICIT, ("PLAIN", "LOGIN"), *LIM
 
 @dataclass
 class StubAuth:
-    """Answers by simple rules; ``away`` makes it fail."""
+    """Answers by simple rules; ``away`` makes it fail. Whoever has no login may be a stranger."""
 
     listeners: dict[str, Listener] = field(
         default_factory=lambda: {
@@ -54,6 +54,7 @@ class StubAuth:
         }
     )
     away: bool = False
+    stranger: bool = False
     admission: AdmissionAnswer = ADMITTED
     arrivals: list[AdmissionQuestion] = field(default_factory=list)
     batches: list[list[RelayQuestion]] = field(default_factory=list)
@@ -88,7 +89,10 @@ class StubAuth:
         if request.path == "/internal/relay":
             questions = wire.from_json(body, list[RelayQuestion])
             self.batches.append(questions)
-            answer = [self.decide(question) for question in questions]
+            answer = [
+                replace(self.decide(question), stranger=self.stranger and not question.login)
+                for question in questions
+            ]
         elif request.path == "/internal/login":
             self.logins.append(wire.from_json(body, LoginQuestion))
             answer = self.judge(self.logins[-1])
