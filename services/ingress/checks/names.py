@@ -15,6 +15,8 @@ from services.ingress.checks import metrics
 
 REST = 30.0
 """Seconds for which nobody is asked after name servers were silent."""
+_FOR_THEM, _FOR_US = 0.6, 0.3
+"""Which part of the time a question may take, and then the one whether it is our own fault."""
 _CACHED = 20_000
 _ROOT_NAME = "."
 
@@ -62,11 +64,11 @@ class Names:
         if self.is_resting:
             raise NamesUnavailableError("name servers are silent")
         try:
-            answer = await self._resolve(name, kind, self._limit * 0.6)
+            answer = await self._resolve(name, kind, self._limit * _FOR_THEM)
         except dns.resolver.NXDOMAIN:
             return []
         except (dns.exception.Timeout, OSError) as error:
-            self._doubt()
+            await self._doubt()
             raise NamesUnavailableError(f"{name}: {error}") from error
         except (dns.exception.DNSException, UnicodeError) as error:
             raise NamesUnavailableError(f"{name}: {error}") from error
@@ -78,14 +80,15 @@ class Names:
             whole, kind, lifetime=lifetime, raise_on_no_answer=False
         )
 
-    def _doubt(self) -> None:
-        """Find out whether it is our name servers that are silent, unless that is going on."""
+    async def _doubt(self) -> None:
+        """Find out whether it is our name servers that are silent, together with others."""
         if self._probe is None or self._probe.done():
             self._probe = asyncio.create_task(self._find_out())
+        await asyncio.shield(self._probe)
 
     async def _find_out(self) -> None:
         try:
-            await self._resolve(_ROOT_NAME, "SOA", self._limit * 0.3)
+            await self._resolve(_ROOT_NAME, "SOA", self._limit * _FOR_US)
         except (dns.exception.Timeout, OSError) as error:
             self._resting_until = self._clock() + REST
             metrics.DNS_SILENT.set(1)
