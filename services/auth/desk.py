@@ -102,10 +102,11 @@ class Desk:
     async def changing(self, who: Caller) -> AsyncIterator[Change]:
         """Yield a change, which stands with its notes once the block ends, and not if it raises.
 
+        One comes after the other: what somebody expects to be changing is so until it is changed.
         Then it is heeded here, and the other processes are told; whether they can be or not,
         it stands. Raises what `Database.writing` raises.
         """
-        async with self.database.writing() as db:
+        async with self.database.writing(alone=True) as db:
             change = Change(db)
             yield change
             for note in change.notes:

@@ -61,7 +61,7 @@ class Upkeep:
     async def _renew(self, user: User, password: str) -> None:
         try:
             secrets = await self._passwords.made_for(user.login, password, user.salt)
-            async with self._database.writing() as db:
+            async with self._database.writing(alone=True) as db:
                 renewed = await users.replace_secrets(db, user, secrets)
             self._directory.drop(DirectoryChanged("app-passwords", user.login))
         finally:

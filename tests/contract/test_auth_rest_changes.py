@@ -1,5 +1,6 @@
 """Changes over the REST API of auth: made on what was seen, written down, told to everybody."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -50,6 +51,16 @@ async def test_a_change_is_made_only_on_what_was_seen(furnished):
         assert (first.status, second.status) == (200, 412)
         assert first.headers["ETag"] == await tag_of(furnished, path) != seen
         assert second.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_of_many_changes_at_once_of_what_was_seen_one_is_made(furnished):
+    for path, change in CHANGED:
+        seen = await tag_of(furnished, path)
+        answers = await asyncio.gather(
+            *(furnished.call("PATCH", path, change, **{"If-Match": seen}) for _ in range(8))
+        )
+
+        assert sorted(answer.status for answer in answers) == [200] + [412] * 7
 
 
 async def test_only_what_was_seen_is_removed(furnished):
@@ -180,6 +191,6 @@ async def test_the_audit_log_comes_in_pages_newest_first(furnished):
     assert [entry["id"] for entry in everything] == sorted(
         (entry["id"] for entry in everything), reverse=True
     )
-    for place in ("x", "-1", "99999999999", "1e3"):
+    for place in ("x", "-1", "99999999999", "9" * 5000, "1e3"):
         answer = await furnished.call("GET", f"/v1/audit?after={place}")
         assert (answer.status, answer.body["field"]) == (422, "after")

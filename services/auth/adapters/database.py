@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from asyncpg.exceptions import InterfaceError, PostgresError
-from sqlalchemy import Connection, event, make_url
+from sqlalchemy import Connection, event, func, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -15,6 +15,7 @@ from services.auth.ports import DirectoryUnavailableError, TakenError
 
 PATIENCE = 5.0  # seconds for a connection, a lock or an answer; those who ask wait 10
 CONNECTIONS = 5
+_ALONE = 0x706F7374  # any number that nobody else locks
 _TROUBLES = (DBAPIError, PoolTimeoutError, PostgresError, InterfaceError, OSError)
 
 
@@ -32,15 +33,19 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
+    async def writing(self, *, alone: bool = False) -> AsyncIterator[AsyncConnection]:
         """Yield a connection whose changes stand once the block ends, and not if it raises.
 
-        Raises `DirectoryUnavailableError`, or `TakenError` when a constraint forbids it.
+        What is read ``alone`` stays as it is until the block ends, before all others who
+        want to be alone. Raises `DirectoryUnavailableError`, or `TakenError` when a
+        constraint forbids it.
         """
         with _troubles_named():
             async with self._engine.connect() as connection:
                 await connection.execution_options(writing=True)
                 async with connection.begin():
+                    if alone and connection.dialect.name == "postgresql":  # SQLite has one writer
+                        await connection.execute(select(func.pg_advisory_xact_lock(_ALONE)))
                     yield connection
 
 

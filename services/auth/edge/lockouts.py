@@ -77,7 +77,7 @@ async def clear_lockout(
             raise not_found("lockout of", who)
         if one in found:
             tags.expect(_item(one, found[one], desk.clock()))
-        for suspect, theirs in found.items():
+        for suspect, theirs in sorted(found.items(), reverse=True):
             await failures.remove(change.db, suspect)
             before = _item(suspect, theirs, desk.clock()).shown()
             change.note("removed", KIND, " ".join(suspect), before=before)
