@@ -110,6 +110,23 @@ async def test_a_key_gives_only_scopes_that_it_has(auth):
     assert revoking.status == 403
 
 
+async def test_a_key_of_less_makes_no_way_in_for_an_administrator(auth):
+    key = (await made_key(auth, "app-passwords:write"))["key"]
+    path, phone = "/v1/users/admin/app-passwords", {"name": "phone", "purposes": ["collect"]}
+    await auth.made(path, phone)
+
+    for method, where, body in [
+        ("POST", path, {**phone, "name": "spy"}),
+        ("DELETE", f"{path}/phone", None),
+    ]:
+        answer = await with_key(auth, key, method, where, body)
+        assert (answer.status, answer.body["field"]) == (403, "administrator")
+
+    await auth.made("/v1/users", ANN)
+    answer = await with_key(auth, key, "POST", "/v1/users/ann@ours.test/app-passwords", phone)
+    assert answer.status == 201
+
+
 async def test_a_key_of_less_makes_nobody_an_administrator(auth):
     key = (await made_key(auth, "users:write", "keys:write"))["key"]
     await auth.made("/v1/users", ANN)

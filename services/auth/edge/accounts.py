@@ -1,6 +1,7 @@
 """Accounts: what the routes about users, and those for users themselves, have in common."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -12,9 +13,9 @@ from services.auth.adapters.hashes import scheme_of
 from services.auth.adapters.users import UserRecord
 from services.auth.core.directory import Key, User, key_of
 from services.auth.core.secrets import Secrets
-from services.auth.desk import Change, Desk
+from services.auth.desk import Caller, Change, Desk
 from services.auth.edge.fields import Item, MailAddress, Number
-from services.auth.edge.problems import conflict, invalid, not_found
+from services.auth.edge.problems import ProblemError, conflict, invalid, not_found
 
 KIND = "users"
 
@@ -82,6 +83,13 @@ async def known_user(db: AsyncConnection, name: str) -> UserRecord:
     if record is None:
         raise not_found("user", name)
     return record
+
+
+def guard(who: Caller, *concerned: User) -> None:
+    """Keep administrators out of reach of keys that may less than they."""
+    if not who.administrator and any(user.administrator for user in concerned):
+        detail = "only administrators, and keys of the scope *, may change administrators"
+        raise ProblemError(HTTPStatus.FORBIDDEN, detail, "administrator")
 
 
 async def secrets_for(desk: Desk, user: User, given: Mapping[str, Any]) -> Secrets | None:

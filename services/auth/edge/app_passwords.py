@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.adapters import app_passwords
 from services.auth.adapters.app_passwords import TooManyError
-from services.auth.core.directory import AppPassword, Purpose
+from services.auth.core.directory import AppPassword, Purpose, User
 from services.auth.desk import Caller, Desk
-from services.auth.edge.accounts import known_user
+from services.auth.edge.accounts import guard, known_user
 from services.auth.edge.credentials import AtDesk, may
 from services.auth.edge.etags import Held, Made, Seen, Tags
 from services.auth.edge.fields import Body, Item, Named, Page, Wanted, Window
@@ -136,7 +136,7 @@ async def _add(
     item = _item(made)
     try:
         async with desk.changing(who) as change:
-            await known_user(change.db, user.login)
+            guard(who, (await known_user(change.db, user.login)).user)
             await app_passwords.add(change.db, user.login, kept.salt, made)
             change.note("added", KIND, f"{user.login}/{new.name}", after=item.shown())
     except TakenError:
@@ -149,17 +149,19 @@ async def _add(
 
 async def _revoke(who: Caller, desk: Desk, tags: Tags, name: str, app: str) -> None:
     async with desk.changing(who) as change:
-        login, item = await _known(change.db, name, app)
+        user, item = await _known(change.db, name, app)
         tags.expect(item)
+        guard(who, user)
+        login = user.login
         await app_passwords.remove(change.db, login, app)
         change.note("removed", KIND, f"{login}/{app}", before=item.shown())
 
 
-async def _known(db: AsyncConnection, name: str, app: str) -> tuple[str, AppPasswordItem]:
-    login = (await known_user(db, name)).user.login
-    for one in await app_passwords.every(db, login):
+async def _known(db: AsyncConnection, name: str, app: str) -> tuple[User, AppPasswordItem]:
+    user = (await known_user(db, name)).user
+    for one in await app_passwords.every(db, user.login):
         if one.name == app:
-            return login, _item(one)
+            return user, _item(one)
     raise not_found("app password", app)
 
 

@@ -21,6 +21,7 @@ from services.auth.edge.accounts import (
     PasswordHash,
     Quota,
     UserItem,
+    guard,
     item_of,
     known_user,
     secrets_for,
@@ -39,7 +40,7 @@ from services.auth.edge.fields import (
     Pattern,
     Wanted,
 )
-from services.auth.edge.problems import ProblemError, conflict, invalid
+from services.auth.edge.problems import conflict, invalid
 from services.auth.ports import TakenError
 
 router = APIRouter(prefix="/v1/users", tags=[KIND])
@@ -124,7 +125,7 @@ async def list_users(
 async def add_user(who: Allowed, desk: AtDesk, tags: Made, new: NewUser) -> UserItem:
     """Give somebody a mailbox and a login."""
     user = _new_user(new)
-    _guard(who, user)
+    guard(who, user)
     secrets = await secrets_for(desk, user, new.given())
     if secrets is None:
         raise invalid("password", "a user needs a password")
@@ -164,7 +165,7 @@ async def change_user(
         before = await known_user(change.db, name)
         tags.expect(item_of(before))
         after = _changed(before, given)
-        _guard(who, before.user, after.user)
+        guard(who, before.user, after.user)
         after = replace(after, user=with_secrets(after.user, secrets))
         if not (after.user.administrator and not after.user.disabled):
             await _keep_an_administrator(change.db, after.user.login)
@@ -178,7 +179,7 @@ async def remove_user(who: Allowed, desk: AtDesk, tags: Held, name: Name) -> Non
         record = await known_user(change.db, name)
         user, item = record.user, item_of(record)
         tags.expect(item)
-        _guard(who, user)
+        guard(who, user)
         await _keep_an_administrator(change.db, user.login)
         for domain in caught_by(user.address, await domains.every(change.db)):
             raise conflict(f"undelivered mail of {domain} goes to {user.address}")
@@ -216,13 +217,6 @@ def _changed(record: UserRecord, given: Mapping[str, Any]) -> UserRecord:
         user=replace(record.user, **about_user),
         full_name=given.get("full_name", record.full_name),
     )
-
-
-def _guard(who: Caller, *concerned: User) -> None:
-    """Keep administrators out of reach of keys that may less than they."""
-    if not who.administrator and any(user.administrator for user in concerned):
-        detail = "only administrators, and keys of the scope *, may change administrators"
-        raise ProblemError(HTTPStatus.FORBIDDEN, detail, "administrator")
 
 
 async def _keep_an_administrator(db: AsyncConnection, login: str) -> None:
