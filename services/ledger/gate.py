@@ -27,7 +27,7 @@ def guard(app: FastAPI, token: str, doorkeeper: Doorkeeper) -> None:
     async def only_ours(
         request: Request, answer: Callable[[Request], Awaitable[Response]]
     ) -> Response:
-        if request.url.path == HEALTH:
+        if request.scope["path"] == HEALTH:
             return await answer(request)
         return await _refusal(request, token, doorkeeper) or await answer(request)
 

@@ -210,6 +210,19 @@ async def test_a_hash_of_another_server_is_verified_and_renewed(auth):
         assert await verdict(auth, mechanism, "ann@ours.test", OLD_PASSWORD) is GRANTED
 
 
+async def test_who_comes_with_a_hash_of_another_server_can_change_the_password_at_once(auth):
+    await add_ann(auth, password=None, password_hash=SSHA)
+
+    body = {"current": OLD_PASSWORD, "new": "another"}
+    answer = await auth.call(
+        "PUT", "/v1/whoami/password", body, login="ann@ours.test", password=OLD_PASSWORD
+    )
+
+    assert answer.status == 204
+    assert await verdict(auth, "PLAIN", "ann@ours.test", "another") is GRANTED
+    assert await verdict(auth, "SCRAM-SHA-256", "ann@ours.test", "another") is GRANTED
+
+
 async def test_a_hash_is_not_renewed_over_a_password_that_was_changed_meanwhile(auth):
     await add_ann(auth, password=None, password_hash=SSHA)
     before = await stored(auth, "ann@ours.test")

@@ -20,6 +20,7 @@ BINDING = "tls-server-end-point"  # RFC 5929 §4
 _HASH = ScramMechanism("SCRAM-SHA-256")
 _ANYTHING = bytes(32)  # in place of a salt or a key that says nothing yet
 _MESSAGES = 2  # of the client
+_LONGEST_FIRST = 1536  # octets; preparing a longer name costs more than a check of its password
 
 
 class BadScramError(ValueError):
@@ -83,6 +84,8 @@ def _started(exchange: Exchange, salt: bytes, names: list[str] | None = None) ->
     """Return a server that has read the client's first message."""
     if not 1 <= len(exchange.responses) <= _MESSAGES:
         raise BadScramError("nobody says so little or so much")
+    if len(exchange.responses[0]) > _LONGEST_FIRST:
+        raise BadScramError("no name is so long")
 
     def look_up(name: str) -> tuple[bytes, bytes, bytes, int]:
         if names is not None:

@@ -1,5 +1,6 @@
 """``/v1/audit``: every change: who made it, when, from where, and what was before and after."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from services.auth.edge.problems import invalid
 
 KIND = "audit"
 LAST = 2**31 - 1
+_PLACE = re.compile("[0-9]{1,10}")
 
 router = APIRouter(prefix="/v1/audit", tags=[KIND])
 Allowed = Annotated[Caller, may(KIND)]
@@ -59,6 +61,6 @@ async def list_changes(
 def _place(after: str) -> int | None:
     if not after:
         return None
-    if not (after.isascii() and after.isdigit()) or int(after) > LAST:
+    if not _PLACE.fullmatch(after) or int(after) > LAST:
         raise invalid("after", "this is not the `next` of a page")
     return int(after)

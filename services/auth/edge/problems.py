@@ -21,13 +21,13 @@ TROUBLES: Troubles = {
     DirectoryUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "the database does not answer"),
     PasswordsBusyError: (HTTPStatus.SERVICE_UNAVAILABLE, "too many logins at once"),
 }
-_NUL = "%00"
+_NUL = b"%00"
 _JSON = "application/json"
 
 
 async def refuse_nonsense(request: Request) -> None:
     """Refuse a name with a NUL in it, which PostgreSQL cannot ask for, and a body not in JSON."""
-    if "\0" in request.scope["path"] or _NUL in request.url.query:
+    if "\0" in request.scope["path"] or _NUL in request.scope["query_string"]:
         raise ProblemError(HTTPStatus.NOT_FOUND, "nothing has such a name")
     kind = request.headers.get("content-type", _JSON).partition(";")[0].strip().lower()
     if kind != _JSON and await request.body():

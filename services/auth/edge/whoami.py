@@ -74,10 +74,13 @@ async def change_own_password(
     await _check(desk, who, passwords.current.get_secret_value())
     async with desk.database.reading() as db:
         seen = await known_user(db, who.login)
-    secrets = await secrets_for(desk, seen.user, {"password": passwords.new})
+    new = {"password": passwords.new}
+    secrets = await secrets_for(desk, seen.user, new)
     async with desk.changing(who) as change:
         before = await known_user(change.db, who.login)
         tags.expect(item_of(before))
+        if before.user.salt != seen.user.salt:  # the login itself has renewed an old hash
+            secrets = await secrets_for(desk, before.user, new)
         after = replace(before, user=with_secrets(before.user, secrets))
         await store(change, before, after, secrets)
 

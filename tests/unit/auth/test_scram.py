@@ -135,6 +135,13 @@ def test_nobody_gets_in_with_a_strange_last_message(final):
     assert proven(exchange, SALT, [secret_of("pencil")]) == (None, b"")
 
 
+def test_a_name_longer_than_any_is_not_even_prepared():
+    first = b"n,,n=" + b"x" * 9000 + b",r=abcdef"
+
+    with pytest.raises(BadScramError, match="long"):
+        name_of(Exchange(PLAIN, "ours", (first,)))
+
+
 def test_passwords_are_prepared_alike_by_both():
     assert talk(client_of(PLAIN, "\u2168"), [secret_of("IX")])[1][0] == 0  # RFC 4013 §3
 
