@@ -21,7 +21,7 @@ SHORT = 0.4
 @asynccontextmanager
 async def strangers_house(tmp_path, **settings):
     async with open_house(tmp_path, **settings) as house:
-        house.auth.strangers = True
+        house.auth.stranger = True
         yield house
 
 
@@ -49,7 +49,7 @@ async def test_a_stranger_may_name_so_many_recipients_and_others_do_not_suffer(t
         ]
         assert limited("recipient_rate_per_ip") == before + 3
 
-        house.auth.strangers = False
+        house.auth.stranger = False
         _, codes = await say(house, HELLO + MAIL + ANN, 4)
         assert codes[-1] == "250"
 
