@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tests.support.ports import free_port
 
@@ -27,8 +28,12 @@ PACKAGES = ("rabbitmq-server", "postgresql")
 
 _POLICY = Path("/usr/sbin/policy-rc.d")  # asked by Debian's packages before they start a service
 _INSTALL_LOCK = Path(tempfile.gettempdir()) / "postroom-tests-install.lock"
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _START_TIMEOUT = 90.0
 _STOP_TIMEOUT = 15.0
+
+
+S = TypeVar("S", bound="Server")
 
 
 class BrokerError(Exception):
@@ -156,7 +161,7 @@ class Server:
             self._process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(folder), **env},
+                env={"PATH": _PATH, "HOME": str(folder), **env},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -192,15 +197,61 @@ class Server:
 
 
 @contextmanager
-def _running(server: Server, how: signal.Signals = signal.SIGKILL) -> Iterator[Server]:
+def _running(server: S, how: signal.Signals = signal.SIGKILL) -> Iterator[S]:
     try:
         yield server
     finally:
         server.stop(how)
 
 
+@dataclass(frozen=True)
+class Broker:
+    """A RabbitMQ of one test's own, which may be given trouble."""
+
+    amqp_url: str
+    server: "Rabbit"
+
+    def control(self, *arguments: str) -> None:
+        """Call ``rabbitmqctl``."""
+        self.server.control(*arguments)
+
+
 @contextmanager
-def _rabbitmq(folder: Path, port: int) -> Iterator[Server]:
+def private_broker() -> Iterator[Broker]:
+    """Yield a RabbitMQ that no other test uses."""
+    install_missing()
+    with _temporary_folder() as folder:
+        port = free_port()
+        with _rabbitmq(Path(folder) / "rabbitmq", port) as server:
+            server.wait_for(port)
+            yield Broker(f"amqp://guest:guest@127.0.0.1:{port}/", server)
+
+
+class Rabbit(Server):
+    """A RabbitMQ that can be given orders."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        super().__init__("rabbitmq", folder, [str(RABBITMQ_BIN / "rabbitmq-server")], **env)
+        self._folder = folder
+        self._env = env
+
+    def control(self, *arguments: str) -> None:
+        done = subprocess.run(
+            [RABBITMQ_BIN / "rabbitmqctl", *arguments],
+            cwd=self._folder,
+            env={"PATH": _PATH, "HOME": str(self._folder), **self._env},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            **as_user("rabbitmq"),
+        )
+        if done.returncode:
+            raise BrokerError(f"rabbitmqctl {arguments[0]} failed: {done.stdout} {done.stderr}")
+
+
+@contextmanager
+def _rabbitmq(folder: Path, port: int) -> Iterator[Rabbit]:
     _make_folder(folder, "rabbitmq")
     epmd_port = free_port()
     (folder / "plugins").write_text("[].\n")
@@ -226,9 +277,7 @@ def _rabbitmq(folder: Path, port: int) -> Iterator[Server]:
     epmd = ["/usr/bin/epmd", "-port", str(epmd_port), "-address", "127.0.0.1"]
     with _running(Server("rabbitmq", folder, epmd)) as names:
         names.wait_for(epmd_port)
-        with _running(
-            Server("rabbitmq", folder, [str(RABBITMQ_BIN / "rabbitmq-server")], **env)
-        ) as server:
+        with _running(Rabbit(folder, env)) as server:
             yield server
 
 
