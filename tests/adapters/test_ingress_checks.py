@@ -33,7 +33,7 @@ OURS = b"Authentication-Results: mx.ours.test;\r\n\t"
 @asynccontextmanager
 async def checking(tmp_path, zone=ZONE, **settings):
     async with name_server(zone) as names:
-        options = {"name_servers": [names.address], "dns_timeout": timedelta(seconds=1)}
+        options = {"name_servers": [names.address], "dns_timeout": timedelta(seconds=2)}
         async with open_house(tmp_path, **{**options, **settings}) as house:
             house.auth.stranger = True
             house.names = names
@@ -198,7 +198,7 @@ async def test_silent_name_servers_cost_their_time_only_once(house):
     started = clock()
     assert (await send(house, signed(MESSAGE)))[:3] == "250"
 
-    assert first < 2
+    assert first < 3
     assert clock() - started < 0.5
     assert len(house.names.asked) == asked
     assert [result.partition(" ")[0] for result in await results_of(house)] == [

@@ -15,7 +15,7 @@ from services.ingress.checks import metrics
 
 REST = 30.0
 """Seconds for which nobody is asked after name servers were silent."""
-_FOR_THEM, _FOR_US = 0.6, 0.3
+_FOR_THEM, _FOR_US = 0.5, 0.2
 """Which part of the time a question may take, and then the one whether it is our own fault."""
 _CACHED = 20_000
 _ROOT_NAME = "."
