@@ -9,6 +9,7 @@ from kernel.blobs import filesystem
 from kernel.blobs.port import BlobMissingError, BlobsUnavailableError, read_whole
 from kernel.clock import system_clock
 from kernel.model.envelope import Blob
+from tests.support.disks import small_disk
 from tests.support.fakes import DictBlobs
 
 NAME = "01kdq5h4g0test000000000000"
@@ -132,3 +133,20 @@ async def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path):
 
     with pytest.raises(BlobsUnavailableError):
         await blobs.put(NAME, chunks(b"x"))
+
+
+async def test_a_store_that_has_room_is_short_of_nothing(blobs):
+    assert await blobs.shortage() == ""
+
+
+async def test_a_disk_is_short_of_room_before_it_is_full(tmp_path):
+    with small_disk(tmp_path / "disk", 16) as disk:
+        blobs = filesystem.open_store(f"file:///{disk.folder}/blobs", reserve=512 * 2**20)
+        assert await blobs.shortage() == ""  # of a small disk a tenth is enough
+
+        disk.fill(leave=1_500_000)
+        assert f"1 MiB are left on the disk of {disk.folder}/blobs" in await blobs.shortage()
+        assert await filesystem.open_store(f"file:///{disk.folder}").shortage() == ""
+
+        disk.clear()
+        assert await blobs.shortage() == ""

@@ -14,6 +14,7 @@ from kernel.bus.process import Process, is_gone
 from kernel.clock import system_clock
 from kernel.model.events import MailAccepted
 from tests.support.buses import Taken, background, consuming, eventually, working
+from tests.support.disks import small_disk
 from tests.support.mail import BOB, make_envelope
 
 
@@ -60,6 +61,20 @@ async def test_a_full_disk_is_trouble_until_there_is_room(sqlite_buses):
         await limit_pages(bus, 1_000_000)
         await working(bus)
         await bus.publish(make_mail(1, 1_000_000))
+
+
+async def test_it_is_short_of_room_before_its_disk_is_full(tmp_path):
+    with small_disk(tmp_path / "disk", 16) as disk:
+        url = f"sqlite:///{disk.folder}/bus.db"
+        async with sqlite.connect(url, reserve=512 * 2**20) as bus:
+            assert await bus.shortage() == ""
+
+            disk.fill(leave=1_500_000)
+            assert "are left on the disk of" in await bus.shortage()
+            await bus.publish(make_mail(1))  # what has been taken can go on
+
+            disk.clear()
+            assert await bus.shortage() == ""
 
 
 async def test_a_clock_that_is_set_back_delays_nothing(sqlite_buses):
