@@ -255,6 +255,18 @@ async def test_a_key_behind_a_password_is_refused_and_nobody_is_asked(tmp_path, 
         certificates(tmp_path, **pair_in(tmp_path))
 
 
+async def test_the_one_that_we_sign_ourselves_is_renewed_while_we_run(tmp_path):
+    now = system_clock()
+    shown = certificates(tmp_path, lambda: now)
+    first = await shown_to(shown)
+
+    now += timedelta(days=3640)
+    settle(shown)
+
+    assert await shown_to(shown) != first
+    assert len(list((tmp_path / "own").iterdir())) == 1
+
+
 async def test_an_end_within_a_fortnight_is_told_once_a_day(tmp_path, authority):
     now = system_clock()
     ends = (now + timedelta(days=15)).replace(microsecond=0)
