@@ -42,16 +42,18 @@ def _network(text: str) -> str:
     return str(network)
 
 
+Fronts = Annotated[
+    tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(split_words)
+]
+"""Networks of those who may say for whom they speak, parted by commas."""
+
+
 class ListeningSettings(PostroomSettings):
     """Whom we believe: the same for every service that users connect to."""
 
     model_config = SettingsConfigDict(populate_by_name=True)
 
-    balancers: Annotated[
-        tuple[Annotated[str, AfterValidator(_network)], ...],
-        NoDecode,
-        BeforeValidator(split_words),
-    ] = Field(
+    balancers: Fronts = Field(
         default=(),
         validation_alias="POSTROOM_BALANCERS",
         description="Networks of balancers, parted by commas, which begin every connection with a "

@@ -233,6 +233,11 @@ class Connection(SMTP):
             self._upload.spill()
         self.transport.close()
 
+    def _introduced(self, effect: effects.Introduced) -> None:
+        """Know the client by its own address; its place in the crowd is that of who brings it."""
+        _log.info("introduced", session=self._name(), client=effect.client)
+        self._client = effect.client
+
     def _admit(self, effect: effects.Admit) -> None:
         def admitted(core: Session, answer: AdmissionAnswer | None) -> list[effects.Effect]:
             is_out = answer is None or not answer.admitted
@@ -389,6 +394,7 @@ class Connection(SMTP):
         effects.Close: _close,
         effects.Pause: _pause,
         effects.Limited: _limited,
+        effects.Introduced: _introduced,
         effects.Admit: _admit,
         effects.Decide: _decide,
         effects.Login: _login,

@@ -19,6 +19,7 @@ from kernel.model.events import DirectoryChanged
 from kernel.model.questions import Listener
 from kernel.model.reply import Reply
 from kernel.platform import Platform
+from kernel.proxied import Balancers
 from kernel.runtime import Service, run
 from kernel.tls import Certificates, open_certificates
 from services.ingress.adapters.directory import HttpDirectory
@@ -103,6 +104,7 @@ class _House:
             max_errors=self.settings.max_errors,
             max_unknown=self.settings.max_unknown,
             max_hops=self.settings.max_hops,
+            trusts=Balancers(self.settings.xclient).__contains__,
         )
 
     def _at_mail(self) -> Reply | None:

@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from kernel.certificate import CertificateSettings
-from kernel.listening import ListeningSettings
+from kernel.listening import Fronts, ListeningSettings
 from kernel.model.envelope import INLINE_LIMIT
 from kernel.model.rate import Rate
 from kernel.settings import Duration
@@ -87,6 +87,13 @@ class Settings(CertificateSettings, ListeningSettings, CheckSettings):
         ge=0,
         description="No more mail is taken while more than so many entries wait in the router's "
         "queue, or in the ledger's; 0 for no limit.",
+    )
+    xclient: Fronts = Field(
+        default=(),
+        validation_alias="POSTROOM_XCLIENT",
+        description="Networks of mail servers and proxies, parted by commas, which may say by "
+        "XCLIENT whose connection they pass on. What they say of the client's address is "
+        "believed, so name nobody else; it counts for rules, and connections still count for them.",
     )
     self_test: bool = Field(
         default=True,

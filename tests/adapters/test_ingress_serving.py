@@ -496,6 +496,19 @@ async def test_auth_hears_who_comes_by_way_of_a_balancer(tmp_path):
     assert house.auth.batches[0][0].client == "203.0.113.9"
 
 
+async def test_auth_hears_for_whom_a_trusted_front_speaks(tmp_path):
+    async with open_house(tmp_path, xclient=("127.0.0.1",)) as house:
+        client = await house.connect()
+        client.send(b"EHLO front.example\r\nXCLIENT ADDR=203.0.113.9\r\n" + TO_DATA)
+        assert await client.replies(7) == ["220", "250", "220", *CODES_TO_DATA[1:]]
+        with capture_logs() as logs:
+            client.send(b"bare\nline\r\n.\r\n")
+            assert (await client.reply())[:3] == "554"
+
+    assert house.auth.batches[0][0].client == "203.0.113.9"
+    assert "203.0.113.9" in str(logs)
+
+
 async def test_the_submissions_port_takes_the_header_before_tls(tmp_path):
     async with open_house(tmp_path, balancers=("127.0.0.1",)) as house:
         client = await house.connect("submissions")

@@ -191,6 +191,7 @@ def test_containers_hear_of_balancers_and_of_addresses_that_many_share():
 
     for service, setting in (
         ("ingress", "POSTROOM_BALANCERS"),
+        ("ingress", "POSTROOM_XCLIENT"),
         ("collect", "POSTROOM_BALANCERS"),
         ("auth", "POSTROOM_AUTH_GRANT_NEVER"),
     ):

@@ -7,7 +7,7 @@ from kernel.model.envelope import MailId
 from kernel.model.questions import Listener, PlaintextAuth, TlsMode
 from kernel.model.reply import Reply
 from kernel.sasl import BINDS_CHANNEL, MECHANISMS, SHOWS_PASSWORD
-from services.ingress.core import replies
+from services.ingress.core import replies, xclient
 from services.ingress.core.effects import Tls
 
 _ALWAYS = ("PIPELINING", "CHUNKING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN")
@@ -19,7 +19,8 @@ class Doorway:
 
     ``new_id`` makes mail ids, ``new_nonce`` what nobody can foresee and nobody has seen before;
     ``at_door`` and ``at_mail`` return what a client hears while no mail can be taken, instead of
-    the greeting and to MAIL; whoever is let by at MAIL should go on.
+    the greeting and to MAIL; whoever is let by at MAIL should go on. ``trusts`` says whether a
+    client is believed whom it speaks for.
     """
 
     listener: Listener
@@ -32,6 +33,7 @@ class Doorway:
     max_errors: int = 20
     max_unknown: int = 10
     max_hops: int = 50
+    trusts: Callable[[str], bool] = lambda _: False
 
     @property
     def begins_with_tls(self) -> bool:
@@ -48,7 +50,7 @@ class Doorway:
         """Whether nothing of weight goes without TLS."""
         return self.listener.tls in (TlsMode.STARTTLS_REQUIRED, TlsMode.IMPLICIT)
 
-    def extensions(self, tls: Tls | None, *, in_lan: bool) -> str:
+    def extensions(self, tls: Tls | None, *, in_lan: bool, is_trusted: bool = False) -> str:
         """Return the answer to EHLO, line by line."""
         mechanisms = " ".join(self.mechanisms(tls, in_lan=in_lan))
         lines = [self.hostname, *_ALWAYS, f"SIZE {self.listener.max_message_size}"]
@@ -59,6 +61,8 @@ class Doorway:
             lines.append("STARTTLS")
         if mechanisms:
             lines.append(f"AUTH {mechanisms}")
+        if is_trusted:
+            lines.append(xclient.OFFER)
         return "\n".join(lines)
 
     def mechanisms(self, tls: Tls | None, *, in_lan: bool) -> tuple[str, ...]:

@@ -158,6 +158,13 @@ class Rejected:
     submitter: str
 
 
-Conversation = Say | Close | Pause | Limited | Admit | Decide | Login | StartTls
+@dataclass(frozen=True, slots=True)
+class Introduced:
+    """Somebody trusted has said that it speaks for this client."""
+
+    client: str
+
+
+Conversation = Say | Close | Pause | Limited | Introduced | Admit | Decide | Login | StartTls
 Message = Take | Open | Pour | Seal | Spill | Refused | Rejected
 Effect = Conversation | Message

@@ -26,6 +26,7 @@ class Identity(Speech):
         super().__init__(doorway.max_errors)
         self._doorway = doorway
         self._client = client
+        self._is_trusted = doorway.trusts(client)
         self._tls = tls
         self._in_lan = False
         self._lines = Lines()
@@ -40,7 +41,9 @@ class Identity(Speech):
     def on_ehlo(self, argument: str) -> None:
         """EHLO (RFC 5321 §4.1.1.1)."""
         if self._hello(argument, extended=True):
-            extensions = self._doorway.extensions(self._tls, in_lan=self._in_lan)
+            extensions = self._doorway.extensions(
+                self._tls, in_lan=self._in_lan, is_trusted=self._is_trusted
+            )
             self._say(Reply(250, "", extensions))
 
     def on_helo(self, argument: str) -> None:

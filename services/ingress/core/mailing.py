@@ -46,7 +46,7 @@ class Mailing(Identity):
 
     def _refuse_auth(self, mechanism: str) -> Reply | None:
         if self._mail is not None:
-            return replies.AUTH_IN_MAIL
+            return replies.NOT_IN_MAIL
         return super()._refuse_auth(mechanism)
 
     def on_mail(self, argument: str) -> None:

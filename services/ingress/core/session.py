@@ -17,9 +17,10 @@ from kernel.model.questions import (
 from kernel.model.reply import Reply
 from services.ingress.core import replies
 from services.ingress.core.doorway import Doorway
-from services.ingress.core.effects import Admit, Effect, Limited, Pause, StartTls, Tls
+from services.ingress.core.effects import Admit, Effect, Introduced, Limited, Pause, StartTls, Tls
 from services.ingress.core.lines import MAX_LINE
 from services.ingress.core.receiving import Receiving
+from services.ingress.core.xclient import parse_xclient
 
 MAX_COMMAND = 510
 """RFC 5321 §4.5.3.1.4, without the CRLF."""
@@ -36,9 +37,14 @@ class Session(Receiving):
         self._is_in = False
         self._spoke_first = False
         self._is_held_back = False
+        self._is_introduced = False
 
     def greet(self) -> list[Effect]:
         """Begin (RFC 5321 §3.1), once all that comes before the first word is settled."""
+        self._enter()
+        return self._proceed()
+
+    def _enter(self) -> None:
         listener = self._doorway.listener
         if self._tls is None and self._doorway.begins_with_tls:
             self._wait_for(StartTls())
@@ -46,7 +52,6 @@ class Session(Receiving):
             self._wait_for(Admit(AdmissionQuestion(listener.name, self._client)))
         else:
             self._let_in()
-        return self._proceed()
 
     def admitted(self, answer: AdmissionAnswer | None) -> list[Effect]:
         """Answer `Admit`; None if nobody could tell."""
@@ -57,7 +62,7 @@ class Session(Receiving):
             return self.end(replies.NOT_ADMITTED)
         self._in_lan = answer.in_lan
         pause = self._doorway.listener.greet_pause
-        if not pause or self._in_lan:
+        if not pause or self._in_lan or self._is_introduced:
             self._let_in()
         elif self._spoke_first:
             self._send_away()
@@ -96,7 +101,7 @@ class Session(Receiving):
         if self.is_closed:
             return []
         self._lines.feed(octets)
-        if not self._is_in:
+        if not (self._is_in or self._is_introduced):
             self._overhear()
         return self._proceed()
 
@@ -183,11 +188,26 @@ class Session(Receiving):
             return replies.AUTH_LINE_TOO_LONG if verb == b"AUTH" else replies.LINE_TOO_LONG
         if not line or _CONTROL.search(line) or not _is_utf8(line):
             return replies.BAD_LINE
-        if verb not in _COMMANDS:
+        if verb not in _COMMANDS or (verb == b"XCLIENT" and not self._is_trusted):
             return replies.UNKNOWN_COMMAND
         if verb in _NEEDS_TLS and self._tls is None and self._doorway.requires_tls:
             return replies.TLS_FIRST
         return None
+
+    def on_xclient(self, argument: str) -> None:
+        """XCLIENT: begin anew with another client, whom all that follows is about."""
+        client = parse_xclient(argument, self._client)
+        if self._mail is not None:
+            self._complain(replies.NOT_IN_MAIL)
+        elif client is None:
+            self._complain(replies.BAD_XCLIENT)
+        else:
+            self._client, self._in_lan, self._login = client, False, ""
+            self._helo_name, self._is_extended = "", False
+            self._reset()
+            self._want(Introduced(client))
+            self._is_in, self._is_introduced = False, True
+            self._enter()
 
     # The small commands.
 
@@ -225,6 +245,7 @@ _COMMANDS: Mapping[bytes, Callable[[Session, str], None]] = {
     b"DATA": Session.on_data,
     b"BDAT": Session.on_bdat,
     b"RSET": Session.on_rset,
+    b"XCLIENT": Session.on_xclient,
     b"NOOP": Session.on_noop,
     b"VRFY": Session.on_vrfy,
     b"EXPN": Session.on_expn,
