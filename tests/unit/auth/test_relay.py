@@ -147,11 +147,12 @@ anything = st.builds(
 @given(anything)
 def test_nobody_relays_without_lan_login_grant_always_relay_or_open_relay(seen):
     relayed = decide(seen).reply.is_positive and seen.place is Place.REMOTE
+    covered = seen.grant.owns_sender or not seen.listener.own_addresses_only
 
     assert not relayed or (
         seen.in_lan
         or seen.user.may_relay
-        or (seen.listener.collection_grants and seen.grant.may_relay and seen.grant.owns_sender)
+        or (seen.listener.collection_grants and seen.grant.may_relay and covered)
         or seen.always_relay_sender
         or seen.always_relay_recipient
         or seen.listener.relay_outside_lan
