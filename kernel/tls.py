@@ -31,6 +31,7 @@ LOOK_EVERY = 2.0
 """Seconds. New files are loaded once they have stayed as they are for that long."""
 _SOON = timedelta(days=14)
 _REMIND = timedelta(days=1)
+_TICKETS = timedelta(days=1)
 
 _EXPIRES = Gauge(
     "postroom_tls_expires_timestamp_seconds", "When a certificate that we show ends.", ["name"]
@@ -55,7 +56,11 @@ async def open_certificates(
 
 
 class Certificates:
-    """What we show. ``context`` is our side of TLS for every connection, for as long as we run."""
+    """What we show. ``context`` is our side of TLS for the next connection.
+
+    It shows whatever is right for as long as we run; but a new one each day has new keys for
+    session tickets (RFC 9325 §3.4), which would open all sessions that they had resumed.
+    """
 
     def __init__(self, settings: CertificateSettings, hostname: str, clock: Clock) -> None:
         self._settings = settings
@@ -68,8 +73,8 @@ class Certificates:
         self._default: Certificate
         self._reminded: dict[Pair, datetime] = {}
         self._begin()
-        self.context = our_side()
-        self.context.sni_callback = self._choose
+        self._made = clock()
+        self.context = self._make_context()
 
     @property
     def binding(self) -> bytes:
@@ -102,6 +107,14 @@ class Certificates:
             self._load(found)
         self._before = found
         self._remind()
+        if self._clock() - self._made >= _TICKETS:
+            self._made = self._clock()
+            self.context = self._make_context()
+
+    def _make_context(self) -> ssl.SSLContext:
+        context = our_side()
+        context.sni_callback = self._choose
+        return context
 
     def _begin(self) -> None:
         self._before = self._find()

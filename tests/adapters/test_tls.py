@@ -307,6 +307,20 @@ async def test_a_session_that_is_resumed_has_nothing_to_bind_to(tmp_path):
         assert await visit.bound() == b""
 
 
+async def test_keys_of_session_tickets_last_a_day(tmp_path):
+    now = system_clock()
+    shown = certificates(tmp_path, lambda: now)
+    first = shown.context
+    now += timedelta(hours=23)
+    shown.look()
+    assert shown.context is first
+
+    now += timedelta(hours=1)
+    shown.look()
+    assert shown.context is not first
+    assert hashlib.sha256(await shown_to(shown)).digest() == shown.binding
+
+
 async def test_the_files_are_followed_by_themselves(tmp_path, authority):
     authority.issue(tmp_path, HOST)
     settings = CertificateSettings(**pair_in(tmp_path), tls_folder=tmp_path)
