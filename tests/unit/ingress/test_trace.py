@@ -78,6 +78,9 @@ def test_a_body_does_not_become_header(head):
         ((True, False, True, False), "ESMTPS"),
         ((True, False, False, True), "ESMTPA"),
         ((True, False, True, True), "ESMTPSA"),
+        ((True, True, False, False), "UTF8SMTP"),
+        ((True, True, True, False), "UTF8SMTPS"),
+        ((True, True, False, True), "UTF8SMTPA"),
         ((True, True, True, True), "UTF8SMTPSA"),
     ],
 )
