@@ -62,8 +62,9 @@ class Speech:
         self._effects.append(effect)
 
     def _wait_for(self, effect: Effect) -> None:
-        self._effects.append(effect)
-        self.is_waiting = True
+        if not self.is_closed:
+            self._effects.append(effect)
+            self.is_waiting = True
 
     def _may_read(self) -> bool:
         """Whether to go on at once; who guesses has to wait, and who does not listen too."""
