@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from asyncio import sslproto
 from collections.abc import Callable, Collection
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated, Protocol
@@ -26,7 +27,12 @@ HANDSHAKE = 30.0
 """Seconds that a client may take for a TLS handshake."""
 SHUTDOWN = 5.0
 """Seconds that a client may take to say goodbye to TLS."""
+TLS_BUFFER = 32_768
+"""Octets that asyncio keeps to read from each TLS connection. Its own 256 KiB would be nearly all
+that an idle one costs; a record has 16 KiB (RFC 8446 §5.1)."""
 _PAUSE = 0.1  # seconds, when there are no more files to be had
+
+sslproto.SSLProtocol.max_size = TLS_BUFFER
 
 _log = structlog.get_logger("listening")
 
