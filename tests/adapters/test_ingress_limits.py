@@ -1,8 +1,12 @@
 """Limits over real sockets: what strangers hear who send too much, guess, or take too long."""
 
 import asyncio
+import socket
+import ssl
+import tracemalloc
 from contextlib import asynccontextmanager
 
+import pytest
 from structlog.testing import capture_logs
 
 from kernel.model.questions import AdmissionAnswer
@@ -247,3 +251,29 @@ async def test_a_crowd_that_says_nothing_keeps_nobody_waiting(tmp_path):
         for _, writer in crowd:
             writer.close()
         await soon(lambda: house.ingress.crowd.size <= 20)
+
+
+@pytest.mark.parametrize("listener", ["mx", "submissions"])
+async def test_a_strangers_connection_costs_less_than_64_kib(tmp_path, listener):
+    """The octets of Python, which are nearly all; OpenSSL adds 20 KiB under TLS."""
+    context = ssl._create_unverified_context()
+
+    def come():
+        plain = socket.create_connection(house.address(listener))
+        client = context.wrap_socket(plain) if listener == "submissions" else plain
+        assert client.recv(100).startswith(b"220 ")
+        return client
+
+    async with open_house(tmp_path) as house:
+        await house.change(listener, max_connections=200, max_connections_per_ip=200)
+        crowd = [await asyncio.to_thread(come)]
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        crowd += [await asyncio.to_thread(come) for _ in range(100)]
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        for client in crowd:
+            client.close()
+        await soon(lambda: house.ingress.crowd.size == 0)
+
+    assert (after - before) / 100 < 44 * 1024
