@@ -164,3 +164,20 @@ def test_even_without_any_room_left_nothing_is_lost(place, tmp_path):
             disk.clear()
             postman.hears({250})
         everything_arrived(stack, postman)
+
+
+@pytest.mark.parametrize("service", ["router", "ledger"])
+def test_those_behind_us_may_catch_up_before_more_mail_is_taken(service, stack_urls, tmp_path):
+    with ExitStack() as opened:
+        urls = opened.enter_context(stack_urls("brokered"))
+        stack = make_stack("brokered", tmp_path, urls, ingress_max_backlog="20")
+        opened.enter_context(running(stack))
+        with Postman(stack) as postman:
+            postman.hears({250})
+            stack.kill(service)
+            postman.hears({421})
+            assert pressure(stack, "ingress")["backlog"] == 1
+
+            stack.restart(service)
+            postman.hears({250})
+        everything_arrived(stack, postman)
