@@ -294,6 +294,7 @@ def _environment(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "POSTROOM_COLLECT_LISTEN_POP3": f"127.0.0.1:{ports['pop3']}",
         "POSTROOM_COLLECT_LISTEN_POP3S": f"127.0.0.1:{ports['pop3s']}",
         "POSTROOM_LEDGER_TICK": "0.2",
+        "POSTROOM_DNS": "127.0.0.1:9",  # nobody: there is no DNS in a test
         "POSTROOM_LOG_FORMAT": "json",
     }
 
