@@ -1,0 +1,249 @@
+"""Measures what ingress costs: CPU time of its process alone, next to stock aiosmtpd.
+
+python -m bench.ingress [--turns 3] [--messages 1500] [--save] [--profile CASE FILE]
+
+One client, one command at a time, says the same to everybody. The servers, each a process that
+is started anew for each turn:
+
+* ``stock``: aiosmtpd 1.4.6 with its own handler that takes everything and keeps nothing
+* ``wire``: ingress with an auth that always says yes and a store that keeps nothing, both in
+  memory: the same work as ``stock`` does
+* ``whole``: ingress as it is served: asks over HTTP (an auth of simple rules in a process of its
+  own), fsyncs to the bus on SQLite, stores large messages as files, writes its log
+"""
+
+import argparse
+import os
+import platform
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from bench.ingress_servers import TOKEN
+from tests.support.ports import free_port
+
+RESULTS = Path(__file__).parent / "results-ingress.md"
+PATIENCE = 30.0  # seconds until a server has started
+SERVERS = ("stock", "wire", "whole")
+_TICKS = os.sysconf("SC_CLK_TCK")
+_LINE = b"It is a truth universally acknowledged, that a line has some seventy octets.\r\n"
+_SMALL = (b"From: <bob@far.test>\r\nSubject: bench\r\n\r\n" + _LINE * 13)[:1022] + b"\r\n"
+_LARGE = b"From: <bob@far.test>\r\nSubject: bench\r\n\r\n" + _LINE * (5_000_000 // len(_LINE))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of load. ``share`` is how many of --messages; ``target`` is relative to stock."""
+
+    name: str
+    content: bytes
+    share: float
+    target: float
+    keeps_open: bool = True
+
+
+CASES = {
+    "reused": Case("1 KiB, connection reused", _SMALL, 1, 0.5),
+    "single": Case("1 KiB, one message a connection", _SMALL, 0.7, 0.7, keeps_open=False),
+    "large": Case("5 MB, connection reused", _LARGE, 0.02, 0.25),
+}
+
+
+class Client:
+    """Sends mail the old way: each command waits for the answer to the one before."""
+
+    def __init__(self, port: int) -> None:
+        self._wire = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self._wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._answers: BinaryIO = self._wire.makefile("rb")
+        self._hear(b"220")
+        self._ask(b"EHLO client.test\r\n", b"250")
+
+    def send(self, content: bytes) -> None:
+        """Send one message."""
+        self._ask(b"MAIL FROM:<bob@far.test>\r\n", b"250")
+        self._ask(b"RCPT TO:<ann@ours.test>\r\n", b"250")
+        self._ask(b"DATA\r\n", b"354")
+        self._ask(content + b".\r\n", b"250")
+
+    def close(self) -> None:
+        """Say goodbye."""
+        self._ask(b"QUIT\r\n", b"221")
+        self._answers.close()
+        self._wire.close()
+
+    def _ask(self, octets: bytes, code: bytes) -> None:
+        self._wire.sendall(octets)
+        self._hear(code)
+
+    def _hear(self, code: bytes) -> None:
+        while (line := self._answers.readline())[3:4] == b"-":
+            pass
+        if line[:3] != code:
+            raise SystemExit(f"the server says {line!r}")
+
+
+def main() -> None:
+    """Let every server have its turns; print the medians."""
+    options = _options()
+    if options.profile:
+        _profile(*options.profile, options.messages)
+        return
+    shown: dict[tuple[str, str], list[float]] = {}
+    for turn in range(options.turns):
+        for server in SERVERS[turn % 2 :] + SERVERS[: turn % 2]:
+            for case, milliseconds in _turn(server, options.messages):
+                shown.setdefault((case, server), []).append(milliseconds)
+                print(f"{server:6} {case:8} {milliseconds:8.3f} ms", file=sys.stderr, flush=True)
+    text = f"{_heading(options)}\n\n{_table(shown)}\n"
+    print(text)
+    if options.save:
+        RESULTS.write_text(text)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.ingress", description=__doc__)
+    parser.add_argument("--turns", type=int, default=3, help="each server's turns")
+    parser.add_argument("--messages", type=int, default=1500, help="small ones in a turn")
+    parser.add_argument("--save", action="store_true", help=f"write {RESULTS.name}")
+    parser.add_argument("--profile", nargs=2, metavar=("CASE", "FILE"), help="cProfile of wire")
+    return parser.parse_args()
+
+
+def _turn(server: str, messages: int) -> list[tuple[str, float]]:
+    """Start ``server``, and put every case to it; return CPU milliseconds a message."""
+    figures = []
+    with tempfile.TemporaryDirectory() as folder, _running(server, Path(folder)) as (pid, port):
+        for name, case in CASES.items():
+            count = max(3, int(messages * case.share))
+            _load(port, case, max(3, count // 10))
+            before = _cpu_seconds(pid)
+            _load(port, case, count)
+            figures.append((name, (_cpu_seconds(pid) - before) / count * 1000))
+    return figures
+
+
+def _load(port: int, case: Case, count: int) -> None:
+    if case.keeps_open:
+        client = Client(port)
+        for _ in range(count):
+            client.send(case.content)
+        client.close()
+        return
+    for _ in range(count):
+        client = Client(port)
+        client.send(case.content)
+        client.close()
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+@contextmanager
+def _running(server: str, folder: Path) -> Iterator[tuple[int, int]]:
+    """Run ``server`` meanwhile; yield its process and port."""
+    port, auth_port = free_port(), free_port()
+    if server != "whole":
+        with _process(["bench.ingress_servers", server, str(port)], {}, port) as pid:
+            yield pid, port
+        return
+    environment = {
+        "POSTROOM_AUTH_URL": f"http://127.0.0.1:{auth_port}",
+        "POSTROOM_BLOBS_URL": f"file:///{folder}/blobs",
+        "POSTROOM_BUS_URL": f"sqlite:///{folder}/bus.db",
+        "POSTROOM_DOMAIN": "ours.test",
+        "POSTROOM_HEALTH_LISTEN": "",
+        "POSTROOM_HOSTNAME": "mx.ours.test",
+        "POSTROOM_INGRESS_LISTEN_MX": f"127.0.0.1:{port}",
+        "POSTROOM_INGRESS_LISTEN_SUBMISSION": "",
+        "POSTROOM_INGRESS_LISTEN_SUBMISSIONS": "",
+        "POSTROOM_INGRESS_SELF_TEST": "false",
+        "POSTROOM_SERVICE_TOKEN": TOKEN,
+        "POSTROOM_TLS_FOLDER": f"{folder}/tls",
+    }
+    auth = ["bench.ingress_servers", "auth", str(auth_port)]
+    with _process(auth, {}, auth_port), _process(["services.ingress"], environment, port) as pid:
+        yield pid, port
+
+
+@contextmanager
+def _process(argv: list[str], environment: dict[str, str], port: int) -> Iterator[int]:
+    """Run a Python module meanwhile; wait until it listens."""
+    command, environment = [sys.executable, "-m", *argv], {**os.environ, **environment}
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet) as process:
+        try:
+            _wait_for(lambda: _answers(port))
+            yield process.pid
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            raise SystemExit("a server does not start")
+        time.sleep(0.1)
+    time.sleep(1)  # it also has its start-up to finish, which is none of its cost
+
+
+def _table(shown: dict[tuple[str, str], list[float]]) -> str:
+    rows = [
+        "| | stock, ms | ingress on the wire, ms | ÷ stock | target | as served, ms | ÷ stock |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, case in CASES.items():
+        stock, wire, whole = (shown[name, server] for server in SERVERS)
+        base = statistics.median(stock)
+        rows.append(
+            f"| {case.name} | {_spread(stock)} | {_spread(wire)} "
+            f"| **{statistics.median(wire) / base:.2f}** | {case.target} "
+            f"| {_spread(whole)} | {statistics.median(whole) / base:.2f} |"
+        )
+    return "\n".join(rows)
+
+
+def _spread(turns: list[float]) -> str:
+    return f"{statistics.median(turns):.2f} ({min(turns):.2f} to {max(turns):.2f})"
+
+
+def _heading(options: argparse.Namespace) -> str:
+    return (
+        f"# CPU of ingress alone, {datetime.now(UTC).date()}\n\n"
+        f"`python -m bench.ingress`, {options.turns} turns each: median milliseconds of CPU a "
+        f"message, and from the\nleast to the most. CPython {platform.python_version()}, "
+        f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}."
+    )
+
+
+def _profile(case: str, file: str, messages: int) -> None:
+    """Write cProfile's statistics of ``wire`` under one case to ``file``."""
+    port = free_port()
+    argv = ["cProfile", "-o", file, "-m", "bench.ingress_servers", "wire", str(port)]
+    with _process(argv, {}, port):
+        _load(port, CASES[case], max(3, int(messages * CASES[case].share)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What `bench.ingress` measures and what it needs: python -m bench.ingress_servers NAME PORT."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+from aiohttp import web
+from aiosmtpd.handlers import Sink
+from aiosmtpd.smtp import SMTP
+
+from kernel.model.envelope import Blob
+from kernel.model.questions import RelayAnswer, RelayQuestion
+from services.ingress import main as ingress
+from services.ingress.settings import Settings
+from tests.dialogs.house import MX, TAKEN, StubAuth
+from tests.support.fakes import DictBlobs, RecordingBus, make_platform
+
+TOKEN = "service-token"
+LISTENER = replace(MX, max_message_size=60_000_000, max_connections=500)
+
+
+async def stock(port: int) -> None:
+    """Serve aiosmtpd as it comes."""
+    make = partial(SMTP, Sink(), hostname="mx.ours.test", data_size_limit=60_000_000)
+    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", port)
+    await server.serve_forever()
+
+
+class _YesMan:
+    """A directory that says yes at once."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def listener(self, _: str) -> object:
+        return LISTENER
+
+    async def decide(self, questions: Sequence[RelayQuestion]) -> Sequence[RelayAnswer]:
+        return [RelayAnswer(TAKEN, "local") for _ in questions]
+
+
+class _NoBus(RecordingBus):
+    async def publish(self, *_: object) -> None:
+        pass
+
+
+class _NoBlobs(DictBlobs):
+    async def put(self, name: str, chunks: AsyncIterator[bytes]) -> Blob:
+        return Blob(name, sum([len(chunk) async for chunk in chunks]))
+
+
+async def wire(port: int) -> None:
+    """Serve ingress with nothing behind it."""
+    ingress.HttpDirectory = _YesMan
+    where = {"listen_mx": f"127.0.0.1:{port}", "listen_submission": "", "listen_submissions": ""}
+    with TemporaryDirectory() as folder:
+        own = Settings(**where, tls_folder=Path(folder), self_test=False)
+        await ingress.serve(make_platform(bus=_NoBus(), blobs=_NoBlobs()), own)
+
+
+async def auth(port: int) -> None:
+    """Serve an auth of simple rules."""
+    app = web.Application(client_max_size=10_000_000)
+    app.router.add_route("*", "/{path:.*}", StubAuth({"mx": LISTENER}).handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run({"stock": stock, "wire": wire, "auth": auth}[sys.argv[1]](int(sys.argv[2])))
