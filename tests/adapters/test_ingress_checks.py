@@ -145,8 +145,9 @@ async def test_a_changed_body_is_noticed_however_large(house):
 
 async def test_a_header_section_may_be_large_and_not_too_large(house):
     lines = b"".join(b"X-Line: %05d\r\n" % number for number in range(6_000))
-    assert (await send(house, lines + signed(MESSAGE)))[:3] == "250"
-    assert (await content_of(house)).endswith(b"\r\n" + lines + signed(MESSAGE))
+    message = lines + signed(MESSAGE)
+    assert (await send(house, message))[:3] == "250"
+    assert (await content_of(house)).endswith(b"\r\n" + message)
 
     reply = await send(house, lines * 2 + MESSAGE)
 

@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
+from ipaddress import ip_address
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -31,15 +32,19 @@ def _dns_list(text: str) -> str:
     return text
 
 
-def _server(text: str) -> str:
-    host_and_port(text)
+def _name_server(text: str) -> str:
+    ip_address(host_and_port(text)[0])
     return text
 
 
 def _place(text: str) -> str:
-    return text if not text or text.startswith("/") else _server(text)
+    if text and not text.startswith("/"):
+        host_and_port(text)
+    return text
 
 
+OffAtFirst = Literal["dnslists", "reverse", "rspamd", "clamd"]
+NameServer = Annotated[str, AfterValidator(_name_server)]
 Words = (NoDecode, BeforeValidator(split_words))
 
 
@@ -48,7 +53,7 @@ class CheckSettings(PostroomSettings):
 
     model_config = SettingsConfigDict(env_prefix="POSTROOM_INGRESS_", populate_by_name=True)
 
-    name_servers: Annotated[tuple[Annotated[str, AfterValidator(_server)], ...], *Words] = Field(
+    name_servers: Annotated[tuple[NameServer, ...], *Words] = Field(
         default=(),
         validation_alias="POSTROOM_DNS",
         description="Name servers as ADDRESS:PORT, parted by commas; empty: those of the system.",
@@ -80,7 +85,7 @@ class CheckSettings(PostroomSettings):
     clamd: Annotated[str, AfterValidator(_place)] = Field(
         default="", description="Where clamd listens: HOST:PORT or /PATH of a socket; empty: none."
     )
-    fail_closed: Annotated[tuple[str, ...], *Words] = Field(
+    fail_closed: Annotated[tuple[OffAtFirst, ...], *Words] = Field(
         default=(),
         description="Checks without which no stranger's mail is taken (451): any of `dnslists`, "
         "`reverse`, `rspamd`, `clamd`. The others are done without while they do not answer.",
