@@ -20,6 +20,7 @@ _PATH = (
     r'((?:"(?:[^"\\]|\\.)*")?[^<>"\s]*)>'
     r"(?: +(.*))?"
 )
+_NULL_PATH = re.compile("FROM: ?<>", re.IGNORECASE)
 _FROM = re.compile(f"FROM: ?{_PATH}", re.IGNORECASE)
 _TO = re.compile(f"TO: ?{_PATH}", re.IGNORECASE)
 _BDAT = re.compile(r"([0-9]{1,20})(?: +(.+))?")
@@ -71,8 +72,8 @@ def parse_mail(argument: str, *, extended: bool, tls: bool = False) -> MailComma
     if isinstance(fields, Reply):
         return fields
     try:
-        is_null = match[0][len("FROM:") :].lstrip().startswith("<>")
-        command = MailCommand(None if is_null else _mailbox(match[1]), **fields)
+        sender = None if _NULL_PATH.match(argument) else _mailbox(match[1])
+        command = MailCommand(sender, **fields)
     except BadAddressError:
         return replies.BAD_SENDER
     if not match[1].isascii() and not command.smtputf8:
