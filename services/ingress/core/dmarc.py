@@ -12,6 +12,7 @@ from services.ingress.core.tags import BadTagsError, parse_tags
 
 Organisation = Callable[[str], str]
 """Returns the organisational domain of a domain (§3.2)."""
+_LONGEST, _DEEPEST = 4_096, 20
 
 
 class Policy(StrEnum):
@@ -50,13 +51,18 @@ class Judgement:
 def author_domains(fields: Iterable[HeaderField]) -> frozenset[str] | None:
     """Return the domains in From; None if it is there twice, or one cannot be read (§6.6.1)."""
     values = [field.value.decode("utf-8", "replace") for field in fields if field.name == "from"]
-    if len(values) > 1:
+    if len(values) > 1 or any(map(_is_monstrous, values)):
         return None
     unfolded = [value.replace("\r\n", "").strip() for value in values]
     try:
         return frozenset(_domain_of(address) for _, address in getaddresses(unfolded) if address)
     except BadAddressError:
         return None
+
+
+def _is_monstrous(value: str) -> bool:
+    """Return whether no honest From looks like that; the parser recurses into comments."""
+    return len(value) > _LONGEST or value.count("(") > _DEEPEST
 
 
 def _domain_of(address: str) -> str:
