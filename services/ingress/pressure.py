@@ -61,8 +61,8 @@ class Pressure:
 
         When it is time to try there is none: else nobody would send us the mail that tries.
         """
-        causes = self._causes()
-        return "; ".join(f"{cause}: {causes[cause]}" for cause in self._blocking())
+        causes = self._causes().items()
+        return "; ".join(f"{cause}: {why}" for cause, why in causes if not self._may_try(cause))
 
     def at_door(self) -> Reply | None:
         """Return what a client hears instead of a greeting, or None."""
@@ -140,8 +140,13 @@ class Pressure:
             yield Cause.BUS
         yield from self._measured
         for cause, breaker in self._breakers.items():
-            if breaker.is_open and not breaker.lets_in(self._uptime()):
+            if breaker.is_open and not self._may_try(cause):
                 yield cause
+
+    def _may_try(self, cause: Cause) -> bool:
+        """Whether it is time for one mail to try, although ``cause`` is not known to be over."""
+        breaker = self._breakers.get(cause)
+        return breaker is not None and breaker.lets_in(self._uptime())
 
     def _causes(self) -> dict[Cause, str]:
         """Return everything that is wrong, whether or not a mail may try."""
