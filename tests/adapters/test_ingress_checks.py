@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from kernel.blobs.filesystem import open_store
 from kernel.model.envelope import Blob
 from tests.dialogs.house import open_house
 from tests.support.names import SERVFAIL, name_server
@@ -132,6 +133,21 @@ async def test_large_messages_are_checked_while_they_stream(house):
     assert "dkim=pass header.d=elsewhere.test header.s=s1" in await results_of(house)
     assert (await content_of(house)).endswith(b"\r\n" + message)
     assert list(house.platform.blobs.blobs) == [house.accepted[0].envelope.content.id]
+
+
+async def test_what_was_put_aside_leaves_nothing_on_the_disk(tmp_path):
+    blobs = open_store(f"file:///{tmp_path}/blobs")
+    message = signed(MESSAGE + b"a line\r\n" * 200_000)
+    async with checking(tmp_path, platform={"blobs": blobs}, dmarc="obey") as house:
+        forged = message.replace(b"elsewhere", b"forged")
+        assert (await send(house, forged))[:3] == "550"
+        assert (await send(house, message))[:3] == "250"
+
+        (accepted,) = house.accepted
+        (kept,) = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+        assert kept.name == accepted.envelope.content.id
+        assert kept.read_bytes().endswith(b"\r\n" + message)
+        assert kept.stat().st_size == accepted.envelope.size
 
 
 async def test_a_changed_body_is_noticed_however_large(house):

@@ -56,7 +56,8 @@ class CheckSettings(PostroomSettings):
     name_servers: Annotated[tuple[NameServer, ...], *Words] = Field(
         default=(),
         validation_alias="POSTROOM_DNS",
-        description="Name servers as ADDRESS:PORT, parted by commas; empty: those of the system.",
+        description="Name servers that the checks of strangers' mail ask, as ADDRESS:PORT, parted "
+        "by commas; empty: those of the system.",
     )
     authenticate: bool = Field(
         default=True,
