@@ -24,7 +24,7 @@ SHORT = 0.4
 
 @asynccontextmanager
 async def strangers_house(tmp_path, **settings):
-    async with open_house(tmp_path, **settings) as house:
+    async with open_house(tmp_path, authenticate=False, **settings) as house:
         house.auth.stranger = True
         yield house
 

@@ -4,8 +4,9 @@
 without a line end. ``S:`` is a line that must come, ``*`` stands for anything; ``S: 250 ...``
 is a whole reply, ``S: 250 ... DSN`` one that ends with such a line. ``TLS`` does the
 handshake, ``END`` awaits the server's hanging up. ``listener: NAME`` at the top names the
-listener (``mx`` if not given), ``bare_line_ends: HOW`` changes that setting of it. After the
-last line, nothing more may come.
+listener (``mx`` if not given), ``bare_line_ends: HOW`` and ``recipient_rate_per_ip: RATE`` change
+that setting of it; ``STRANGER`` makes the client one. After the last line, nothing more may
+come.
 
 What nobody can write down beforehand stands in braces, in a ``C:`` line: ``{login MECHANISM
 USER PASSWORD}`` begins a login with its initial response, ``{respond}`` answers the last ``S:``
@@ -21,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from kernel.model.questions import BareLineEnds
+from kernel.model.rate import Rate
 from tests.dialogs.house import open_house
 from tests.support import sasl
 
@@ -37,9 +39,11 @@ def read(path):
                 listener = text
             case "bare_line_ends":
                 changes[kind] = BareLineEnds(text)
+            case "recipient_rate_per_ip":
+                changes[kind] = (Rate.parse(text),)
             case "C" | "S" | "X":
                 steps.append((number, kind, text))
-            case "TLS" | "END":
+            case "TLS" | "END" | "STRANGER":
                 steps.append((number, kind.strip(), ""))
             case _:
                 assert not line or line.startswith("#"), f"{path.name}:{number}: {line!r}"
@@ -119,6 +123,7 @@ async def test_dialogue(path, tmp_path):
     async with open_house(tmp_path, max_errors=8) as house, asyncio.timeout(20):
         if changes:
             await house.change(listener, **changes)
+        house.auth.stranger = any(kind == "STRANGER" for _, kind, _ in steps)
         client = await house.connect(listener)
         await Player(path, client).play(steps)
         if steps[-1][1] != "END":
