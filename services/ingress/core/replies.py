@@ -30,6 +30,7 @@ IDLE = Reply(421, "4.4.2", "Timed out waiting for you")
 TOO_SLOW = Reply(421, "4.4.2", "Too slow, try again later")
 TOO_LONG = Reply(421, "4.4.2", "This session takes too long, begin another")
 LOST_TRACK = Reply(421, "4.7.0", "What follows cannot be told from commands")
+NOT_YOUR_WORD = Reply(421, "4.7.0", "Your word on your clients does not count here")
 BROKEN_OFF = Reply(421, "4.3.0", "Something went wrong here, try again later")
 
 TRY_LATER = Reply(451, "4.3.0", "Try again later")

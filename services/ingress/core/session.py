@@ -22,6 +22,7 @@ from services.ingress.core.lines import MAX_LINE
 from services.ingress.core.receiving import Receiving
 from services.ingress.core.xclient import parse_xclient
 
+_PART_OF_PROXY_V2 = b"\0"
 MAX_COMMAND = 510
 """RFC 5321 §4.5.3.1.4, without the CRLF."""
 _MAX_COMMANDS = {b"MAIL": 1_321, b"RCPT": 1_060, b"AUTH": MAX_LINE}
@@ -175,6 +176,9 @@ class Session(Receiving):
     def _obey(self, line: bytes) -> None:
         word, _, rest = line.partition(b" ")
         verb = word.upper()
+        if not self._helo_name and (verb == b"PROXY" or line == _PART_OF_PROXY_V2):
+            self._hang_up(replies.NOT_YOUR_WORD)  # else its clients would pass for it
+            return
         refusal = self._refuse_line(line, verb)
         if refusal is None:
             _COMMANDS[verb](self, rest.decode().strip(" "))
