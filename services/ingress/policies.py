@@ -8,7 +8,7 @@ from kernel.model.events import DirectoryChanged
 from kernel.model.questions import Listener
 from services.ingress.ports import Directory, DirectoryUnavailableError
 
-_REFRESH = 5.0
+_REFRESH = 4.0
 _RETRY = 0.25
 
 
