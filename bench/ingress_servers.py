@@ -1,6 +1,7 @@
 """What `bench.ingress` measures and what it needs: python -m bench.ingress_servers NAME PORT."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
 
+import structlog
 from aiohttp import web
 from aiosmtpd.handlers import Sink
 from aiosmtpd.smtp import SMTP
@@ -28,6 +30,38 @@ async def stock(port: int) -> None:
     """Serve aiosmtpd as it comes."""
     make = partial(SMTP, Sink(), hostname="mx.ours.test", data_size_limit=60_000_000)
     server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", port)
+    await server.serve_forever()
+
+
+class _Parrot(asyncio.Protocol):
+    """Says what a server would, as fast as can be."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport, self._is_data, self._tail = transport, False, b""
+        transport.write(b"220 mx.ours.test\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_data:
+            self._tail = self._tail[-5:] + data[-5:]
+            self._is_data = not self._tail.endswith(b"\r\n.\r\n")
+            if not self._is_data:
+                self._transport.write(b"250 OK\r\n")
+            return
+        if data == b"QUIT\r\n":
+            self._transport.write(b"221 Bye\r\n")
+            self._transport.close()
+            return
+        self._is_data = data.endswith(b"DATA\r\n")
+        if data.startswith(b"EHLO"):
+            self._transport.write(b"250-mx.ours.test\r\n250 PIPELINING\r\n")
+            return
+        commands = data.count(b"\r\n") - self._is_data
+        self._transport.write(b"250 OK\r\n" * commands + b"354 Go\r\n" * self._is_data)
+
+
+async def floor(port: int) -> None:
+    """Serve numbers."""
+    server = await asyncio.get_running_loop().create_server(_Parrot, "127.0.0.1", port)
     await server.serve_forever()
 
 
@@ -63,6 +97,7 @@ class _NoBlobs(DictBlobs):
 async def wire(port: int) -> None:
     """Serve ingress with nothing behind it."""
     ingress.HttpDirectory = _YesMan
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     where = {"listen_mx": f"127.0.0.1:{port}", "listen_submission": "", "listen_submissions": ""}
     with TemporaryDirectory() as folder:
         own = Settings(**where, tls_folder=Path(folder), self_test=False)
@@ -80,4 +115,6 @@ async def auth(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run({"stock": stock, "wire": wire, "auth": auth}[sys.argv[1]](int(sys.argv[2])))
+    asyncio.run(
+        {"stock": stock, "floor": floor, "wire": wire, "auth": auth}[sys.argv[1]](int(sys.argv[2]))
+    )
