@@ -253,8 +253,8 @@ def _heading(options: argparse.Namespace) -> str:
         f"# CPU of ingress alone, {datetime.now(UTC).date()}\n\n"
         f"`python -m bench.ingress`, {options.turns} turns each: median milliseconds of CPU a "
         f"message, and from the\nleast to the most. CPython {platform.python_version()}, "
-        f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}. The kernel counts in steps "
-        f"of {1000 // _TICKS} ms: of a turn of {options.messages}\nsmall messages, that is "
+        f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}. The kernel counts in "
+        f"steps of {1000 // _TICKS} ms: of a turn of {options.messages}\nsmall messages, that is "
         f"{1000 / _TICKS / options.messages:.3f} ms a message."
     )
 
