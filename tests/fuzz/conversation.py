@@ -138,6 +138,7 @@ class Conversation:
                 new_nonce=lambda: f"nonce{next(nonces)}",
                 at_door=lambda: None,
                 at_mail=lambda: None,
+                trusts=lambda _: listener.greet_pause == 0,
             ),
             "192.0.2.1",
         )
@@ -234,6 +235,8 @@ class Conversation:
             )
             if isinstance(effect, WAITS):
                 self.waits_for = effect
+            if isinstance(effect, effects.Introduced):
+                self.login, self.in_lan = "", False
             self.check_one(effect)
         if not self.is_closed:
             assert self.core.is_waiting == (self.waits_for is not None)

@@ -22,13 +22,13 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=600)
+@settings(max_examples=2500)
 @given(LISTENERS, STEPS)
 def test_whatever_is_said_the_rules_hold(listener, steps):
     Conversation(listener).play(steps)
 
 
-@settings(max_examples=300)
+@settings(max_examples=2500)
 @given(LISTENERS, STEPS)
 def test_inside_a_mail_they_hold_as_well(listener, steps):
     begun = [Say.YES, *(step for line in MAIL for step in (line, Say.YES, Say.YES))]
