@@ -90,6 +90,15 @@ def install(*packages: str, unless: Callable[[], bool] = lambda: False) -> None:
         _apt_install(list(packages))
 
 
+def download(folder: Path, *packages: str) -> None:
+    """Put Debian's ``packages`` into ``folder``, not installed."""
+    with _INSTALL_LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shutil.which("apt-get"):
+            raise BrokerError(f"the tests need {' '.join(packages)}, from Debian's packages")
+        _insist(["download", *packages], folder)
+
+
 def _has_rabbitmq() -> bool:
     return (RABBITMQ_BIN / "rabbitmq-server").exists()
 
@@ -103,22 +112,27 @@ def _has_both() -> bool:
 
 
 def _apt_install(packages: list[str]) -> None:
-    apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=600"]
-    install = [*apt, "install", "-y", "--no-install-recommends", *packages]
     with _no_services_start():
-        done = _run_apt(install)
-        if done.returncode:
-            _run_apt([*apt, "update"])
-            done = _run_apt(install)
+        _insist(["install", "-y", "--no-install-recommends", *packages])
+
+
+def _insist(words: list[str], folder: Path | None = None) -> None:
+    """Let apt-get do it, with fresh lists of packages if it has to be."""
+    done = _run_apt(words, folder)
+    if done.returncode:
+        _run_apt(["update"])
+        done = _run_apt(words, folder)
     if done.returncode:
         last_words = (done.stdout.strip().splitlines() or ["nothing"])[-1]
-        raise BrokerError(f"cannot install {' '.join(packages)}: apt-get said {last_words!r}")
+        raise BrokerError(f"cannot {' '.join(words)}: apt-get said {last_words!r}")
 
 
-def _run_apt(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _run_apt(words: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=600", *words]
     print("+", *command, flush=True)  # noqa: T201 - this takes a while
     return subprocess.run(
         command,
+        cwd=folder,
         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},  # noqa: TID251 - apt needs it whole
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.support.brokers import BrokerError, install
+from tests.support.brokers import BrokerError, download, install
 
 _USER = "Debian-exim"  # without whom it does not start
 _PACKAGES = ("exim4-daemon-light", "exim4-base")
@@ -82,7 +82,7 @@ def _program() -> Path:
     atexit.register(folder.cleanup)
     place = Path(folder.name)
     place.chmod(0o755)
-    _run("apt-get", "download", "-q", *_PACKAGES, folder=place)
+    download(place, *_PACKAGES)
     for package in place.glob("*.deb"):
         _run("dpkg", "-x", str(package), str(place), folder=place)
     program = place / "usr/sbin/exim4"
