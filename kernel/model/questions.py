@@ -8,6 +8,7 @@ question may be asked in a batch, which costs hardly more than one:
 ``POST /internal/login``              one `LoginQuestion`         one `LoginAnswer`
 ``POST /internal/admission``          one `AdmissionQuestion`     one `AdmissionAnswer`
 ``POST /internal/whereabouts``        list of `Address`           list of `Whereabouts`
+``POST /internal/greylist``           one `GreylistQuestion`      one `GreylistAnswer`
 ``GET  /internal/listeners/{name}``                               one `Listener`
 ====================================  ==========================  ========================
 """
@@ -113,6 +114,35 @@ class AdmissionAnswer:
 
     admitted: bool
     in_lan: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GreylistQuestion:
+    """Have these written to one another before? A message of a stranger, whole.
+
+    ``delay`` is in seconds: who comes back sooner is still too early.
+    """
+
+    client: str
+    sender: Address | None
+    recipients: tuple[Address, ...]
+    delay: int
+
+
+class Acquaintance(StrEnum):
+    """Whether a message's client, sender and recipients have been heard of, strangest first."""
+
+    NEW = "new"
+    EARLY = "early"  # back before the delay was over
+    BACK = "back"  # has tried again, and passes from now on
+    KNOWN = "known"
+
+
+@dataclass(frozen=True, slots=True)
+class GreylistAnswer:
+    """The strangest of what is so of each recipient."""
+
+    acquaintance: Acquaintance
 
 
 class Place(StrEnum):

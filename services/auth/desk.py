@@ -17,6 +17,7 @@ from services.auth.adapters.database import Database
 from services.auth.adapters.passwords import Passwords
 from services.auth.core.scopes import EVERYTHING, allows
 from services.auth.directory import Directory
+from services.auth.greylisting import Greylisting
 from services.auth.keys import Keys
 from services.auth.logins import Logins
 from services.auth.relaying import Relaying
@@ -90,6 +91,7 @@ class Desk:
     directory: Directory
     relaying: Relaying
     logins: Logins
+    greylisting: Greylisting
     passwords: Passwords
     keys: Keys
     bus: Bus

@@ -27,6 +27,7 @@ from services.auth.desk import Desk
 from services.auth.directory import Directory
 from services.auth.edge.app import application
 from services.auth.errands import Errands
+from services.auth.greylisting import Greylisting
 from services.auth.keys import Keys
 from services.auth.lockouts import Lockouts
 from services.auth.logins import Logins
@@ -98,6 +99,7 @@ def _desk(
             Upkeep(db, directory, passwords, errands, platform.clock),
             key=(settings.secret_key or token).get_secret_value().encode(),
         ),
+        greylisting=Greylisting(db, platform.clock, errands),
         passwords=passwords,
         keys=Keys(db, platform.clock),
         bus=platform.bus,

@@ -134,6 +134,16 @@ failures = Table(
     Column("last", Moment, nullable=False),
 )
 
+# Triplets of client, sender and recipient, and networks of clients (`core.greylist`).
+greylist = Table(
+    "greylist",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("first", Moment, nullable=False),
+    Column("last", Moment, nullable=False),
+    Column("passed", Integer, nullable=False),
+)
+
 api_keys = Table(
     "api_keys",
     metadata,

@@ -16,7 +16,12 @@ from starlette.routing import Route
 from kernel import wire
 from kernel.http import shows_token
 from kernel.model.address import Address
-from kernel.model.questions import AdmissionQuestion, LoginQuestion, RelayQuestion
+from kernel.model.questions import (
+    AdmissionQuestion,
+    GreylistQuestion,
+    LoginQuestion,
+    RelayQuestion,
+)
 from services.auth.desk import Desk
 from services.auth.edge.problems import problem_response
 from services.auth.grants import admit_login
@@ -38,6 +43,7 @@ def internal_routes(desk: Desk) -> list[Route]:
         "/internal/whereabouts": _asked(list[Address], desk.relaying.whereabouts),
         "/internal/login": _asked(LoginQuestion, partial(admit_login, desk)),
         "/internal/admission": _asked(AdmissionQuestion, desk.relaying.admit),
+        "/internal/greylist": _asked(GreylistQuestion, desk.greylisting.answer),
     }
     posts = [
         Route(path, _guarded(answer, desk.token), methods=["POST"])
