@@ -129,7 +129,7 @@ async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[
     async with (
         open_certificates(settings, common.hostname, platform.clock) as certificates,
         HttpDirectory(peer) as directory,
-        open_panel(settings, common.hostname) as panel,
+        open_panel(settings, common.hostname, directory) as panel,
         asyncio.TaskGroup() as group,
     ):
         policies = Policies(directory, listeners)

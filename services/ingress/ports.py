@@ -6,6 +6,8 @@ from typing import Protocol
 from kernel.model.questions import (
     AdmissionAnswer,
     AdmissionQuestion,
+    GreylistAnswer,
+    GreylistQuestion,
     Listener,
     LoginAnswer,
     LoginQuestion,
@@ -32,3 +34,10 @@ class Directory(Protocol):
 
     async def listener(self, name: str) -> Listener:
         """Return the settings of a listener. Raises `DirectoryUnavailableError`."""
+
+
+class Memory(Protocol):
+    """Remembers strangers, for all processes of ingress together."""
+
+    async def greylist(self, question: GreylistQuestion) -> GreylistAnswer:
+        """Return whether a message's people are new. Raises `DirectoryUnavailableError`."""

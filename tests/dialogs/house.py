@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -11,8 +11,11 @@ from aiohttp import web
 from kernel import wire
 from kernel.model.events import DirectoryChanged, MailAccepted
 from kernel.model.questions import (
+    Acquaintance,
     AdmissionAnswer,
     AdmissionQuestion,
+    GreylistAnswer,
+    GreylistQuestion,
     Listener,
     LoginAnswer,
     LoginQuestion,
@@ -42,6 +45,10 @@ SUBMISSION = Listener("submission", TlsMode.STARTTLS_REQUIRED, ALL, *LIMITS)
 SUBMISSIONS = Listener("submissions", TlsMode.IMPLICIT, ("PLAIN", "LOGIN"), *LIMITS)
 
 
+async def nobody_is_new(_: GreylistQuestion) -> GreylistAnswer:
+    return GreylistAnswer(Acquaintance.KNOWN)
+
+
 @dataclass
 class StubAuth:
     """Answers by simple rules; ``away`` makes it fail. Whoever has no login may be a stranger."""
@@ -59,6 +66,7 @@ class StubAuth:
     arrivals: list[AdmissionQuestion] = field(default_factory=list)
     batches: list[list[RelayQuestion]] = field(default_factory=list)
     logins: list[LoginQuestion] = field(default_factory=list)
+    greylist: Callable[[GreylistQuestion], Awaitable[GreylistAnswer]] = nobody_is_new
     url: str = ""
 
     def decide(self, question: RelayQuestion) -> RelayAnswer:
@@ -99,6 +107,8 @@ class StubAuth:
         elif request.path == "/internal/admission":
             self.arrivals.append(wire.from_json(body, AdmissionQuestion))
             answer = self.admission
+        elif request.path == "/internal/greylist":
+            answer = await self.greylist(wire.from_json(body, GreylistQuestion))
         else:
             answer = self.listeners[request.path.rpartition("/")[2]]
         return web.Response(body=wire.to_json(answer))

@@ -10,6 +10,8 @@ from kernel.http import Peer, PeerUnavailableError
 from kernel.model.questions import (
     AdmissionAnswer,
     AdmissionQuestion,
+    GreylistAnswer,
+    GreylistQuestion,
     Listener,
     LoginAnswer,
     LoginQuestion,
@@ -33,7 +35,7 @@ def _no_answer_is_no_answer() -> Iterator[None]:
 
 
 class HttpDirectory:
-    """Use as a context manager."""
+    """The `Directory`, and the `Memory`. Use as a context manager."""
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
@@ -63,6 +65,11 @@ class HttpDirectory:
         """Ask ``POST /internal/login``."""
         with _no_answer_is_no_answer():
             return await self._peer.ask("/internal/login", question, LoginAnswer)
+
+    async def greylist(self, question: GreylistQuestion) -> GreylistAnswer:
+        """Ask ``POST /internal/greylist``."""
+        with _no_answer_is_no_answer():
+            return await self._peer.ask("/internal/greylist", question, GreylistAnswer)
 
     async def listener(self, name: str) -> Listener:
         """Ask ``GET /internal/listeners/{name}``."""

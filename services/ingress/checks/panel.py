@@ -14,12 +14,14 @@ from services.ingress.checks import metrics
 from services.ingress.checks.authentication import Authentication
 from services.ingress.checks.clamd import Clamd
 from services.ingress.checks.client import DnsLists, ReverseName
+from services.ingress.checks.greylist import Greylist
 from services.ingress.checks.names import Names
 from services.ingress.checks.port import Arrival, Check, CheckUnavailableError
 from services.ingress.checks.rspamd import Rspamd
 from services.ingress.checks.settings import CheckSettings, Reverse
 from services.ingress.core.checks import Ending, Finding, Verdict, settle
 from services.ingress.core.dnslists import DnsList
+from services.ingress.ports import Memory
 
 _log = structlog.get_logger("ingress")
 
@@ -69,7 +71,9 @@ async def _finding_of(check: Check, arrival: Arrival) -> Finding:
 
 
 @asynccontextmanager
-async def open_panel(settings: CheckSettings, hostname: str) -> AsyncIterator[Panel]:
+async def open_panel(
+    settings: CheckSettings, hostname: str, memory: Memory
+) -> AsyncIterator[Panel]:
     """Yield the checks that the settings want."""
     patience = settings.dns_timeout.total_seconds()
     async with AsyncExitStack() as stack:
@@ -84,6 +88,8 @@ async def open_panel(settings: CheckSettings, hostname: str) -> AsyncIterator[Pa
             checks.append(DnsLists(names, lists, patience))
         if settings.reverse is not Reverse.OFF:
             checks.append(ReverseName(names, settings.reverse is Reverse.REFUSE, patience))
+        if settings.greylist:
+            checks.append(Greylist(memory, settings.greylist))
         checks += await _scanners(settings, stack)
         yield Panel(checks, hostname, frozenset(settings.fail_closed))
 

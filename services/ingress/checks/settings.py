@@ -43,7 +43,7 @@ def _place(text: str) -> str:
     return text
 
 
-OffAtFirst = Literal["dnslists", "reverse", "rspamd", "clamd"]
+OffAtFirst = Literal["dnslists", "reverse", "greylist", "rspamd", "clamd"]
 NameServer = Annotated[str, AfterValidator(_name_server)]
 Words = (NoDecode, BeforeValidator(split_words))
 
@@ -79,6 +79,12 @@ class CheckSettings(PostroomSettings):
         description="Whether a client's address has a name that leads back to it: `off`, "
         "`annotate`, or `refuse` who has none.",
     )
+    greylist: Duration = Field(
+        default=timedelta(0),
+        le=timedelta(hours=12),
+        description="Greylisting: how long strangers who were never heard of have to wait until "
+        "their mail is taken, such as `5m`; 0: not at all.",
+    )
     rspamd: str = Field(
         default="",
         description="URL of rspamd's worker, such as `http://127.0.0.1:11333`; empty for none.",
@@ -89,7 +95,8 @@ class CheckSettings(PostroomSettings):
     fail_closed: Annotated[tuple[OffAtFirst, ...], *Words] = Field(
         default=(),
         description="Checks without which no stranger's mail is taken (451): any of `dnslists`, "
-        "`reverse`, `rspamd`, `clamd`. The others are done without while they do not answer.",
+        "`reverse`, `greylist`, `rspamd`, `clamd`. The others are done without while they do not "
+        "answer.",
     )
     dns_timeout: Duration = Field(
         default=timedelta(seconds=3), description="How long a check of one message may ask DNS."
