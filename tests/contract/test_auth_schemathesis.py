@@ -58,7 +58,7 @@ async def test_nothing_contradicts_the_description(tmp_path):
         await auth.made("/v1/users", ANN)
 
         found = await findings(
-            auth, tmp_path, "--max-examples=3", "--max-time=60", credential=f"Bearer {TOKEN}"
+            auth, tmp_path, "--max-examples=3", "--max-time=40", credential=f"Bearer {TOKEN}"
         )
 
     assert not found, found
@@ -69,7 +69,7 @@ async def test_nothing_contradicts_it_for_users_themselves(tmp_path):
         await auth.made("/v1/users", ANN)
         basic = "Basic YW5uQG91cnMudGVzdDphIHNlY3JldA=="  # ann@ours.test:a secret
 
-        own = ("--include-path-regex=/v1/whoami", "--max-examples=5", "--max-time=20")
+        own = ("--include-path-regex=/v1/whoami", "--max-examples=5", "--max-time=15")
         found = await findings(auth, tmp_path, *own, credential=basic)
 
     assert not found, found
@@ -79,7 +79,7 @@ async def test_nothing_contradicts_it_over_postgresql(database_url, tmp_path):
     async with served_auth(database_url) as auth:
         await auth.made("/v1/users", ANN)
 
-        brief = ("--phases=coverage,stateful", "--max-examples=1", "--max-time=20")
+        brief = ("--phases=coverage,stateful", "--max-examples=1", "--max-time=15")
         found = await findings(auth, tmp_path, *brief, credential=f"Bearer {TOKEN}")
 
     assert not found, found
