@@ -6,11 +6,12 @@ needs the disk runs in threads, so the event loop never waits for it.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
-_GATHER = 1_048_576  # octets collected before they are handed to a thread
+_GATHER = 65_536
+"""Octets that are handed to a thread at a time: more would be no faster, and stand in memory."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,7 +66,7 @@ def shortage(folder: Path, reserve: int) -> str:
     return ""
 
 
-async def read_file(path: Path, chunk: int = 262_144) -> AsyncGenerator[bytes, None]:
+async def read_file(path: Path, chunk: int = _GATHER) -> AsyncGenerator[bytes, None]:
     """Yield the file's octets. Raises `DiskError`, or `FileNotFoundError`."""
     file = await on_disk(path.open, "rb")
     with file:
@@ -97,21 +98,23 @@ def _create(path: Path) -> BinaryIO:
 
 
 async def _copy(chunks: AsyncIterator[bytes], file: BinaryIO) -> int:
-    size, gathered = 0, bytearray()
+    size, written = 0, 0
+    gathered: list[bytes] = []
     async for chunk in chunks:
         size += len(chunk)
-        gathered += chunk
-        if len(gathered) >= _GATHER:
-            await on_disk(_write_all, file, bytes(gathered))
-            gathered.clear()
-    await on_disk(_write_all, file, bytes(gathered))
+        gathered.append(chunk)
+        if size - written >= _GATHER:
+            await on_disk(_write_all, file, gathered)
+            gathered, written = [], size
+    await on_disk(_write_all, file, gathered)
     return size
 
 
-def _write_all(file: BinaryIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
+def _write_all(file: BinaryIO, chunks: Sequence[bytes]) -> None:
+    for chunk in chunks:
+        view = memoryview(chunk)
+        while view:
+            view = view[file.write(view) :]
 
 
 def _finish(file: BinaryIO) -> None:

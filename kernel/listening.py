@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from asyncio import sslproto
+from asyncio import selector_events, sslproto
 from collections.abc import Callable, Collection
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated, Protocol
@@ -32,7 +32,12 @@ TLS_BUFFER = 32_768
 that an idle one costs; a record has 16 KiB (RFC 8446 §5.1)."""
 _PAUSE = 0.1  # seconds, when there are no more files to be had
 
+READ = 65_536
+"""Octets that asyncio reads from a connection at a time. Its own 256 KiB would be all that a
+message on its way in may cost."""
+
 sslproto.SSLProtocol.max_size = TLS_BUFFER
+selector_events._SelectorSocketTransport.max_size = READ  # type: ignore[attr-defined]  # noqa: SLF001 - the only place to say it
 
 _log = structlog.get_logger("listening")
 

@@ -326,17 +326,18 @@ class Connection(SMTP):
     def _open(self, effect: effects.Open) -> None:
         self._hold(0)
         self._upload = Upload(self._regulate)
-        self._entrance.crowd.work(self._keep_stream(effect, self._upload))
+        self._upload.pour(effect.head)
+        self._entrance.crowd.work(self._keep_stream(effect.offer, self._upload))
 
-    async def _keep_stream(self, effect: effects.Open, upload: Upload) -> None:
+    async def _keep_stream(self, offer: effects.Offer, upload: Upload) -> None:
         intake = self._entrance.intake
         try:
             with self._entrance.budget.holding(FULL):
-                reply = await intake.take_stream(effect.offer, effect.head, upload.chunks())
+                reply = await intake.take_stream(offer, upload.chunks())
         except SpilledError:
             return
         except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
-            _log.exception("keeping a message failed", mail=effect.offer.id)
+            _log.exception("keeping a message failed", mail=offer.id)
             reply = replies.TRY_LATER
         if await upload.was_sealed() and self._core is not None:
             self._upload = None

@@ -33,6 +33,16 @@ class Inspection:
         self._size = len(self._header)
         self.feed(head[len(self._header) :], is_first=True)
 
+    @property
+    def header_size(self) -> int:
+        """Octets of the header section, as far as it was in ``head``."""
+        return len(self._header)
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether signatures want the body reckoned."""
+        return bool(self._bodies)
+
     def feed(self, octets: bytes, *, is_first: bool = False) -> None:
         """Take in what follows the header section: an empty line, then the body."""
         self._size += len(octets)

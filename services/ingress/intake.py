@@ -43,46 +43,51 @@ class Intake:
         if self.panel is None or not offer.stranger:
             return await self._publish(offer, fields + content, now)
         inspection = Inspection(content)
-        arrival = inspection.arrival(offer, now, lambda: _chain(content))
+        arrival = inspection.arrival(offer, now, lambda: _chain([content]))
         verdict = await self.panel.judge(arrival)
         if verdict.refusal is not None:
             return _refuse(offer, verdict.refusal)
         whole = verdict.fields + fields + inspection.cleaned(content, self._hostname)
         if len(whole) <= INLINE_LIMIT:
             return await self._publish(offer, whole, now)
-        return await self._keep(offer, _chain(whole), now)
+        return await self._keep(offer, _chain([whole]), now)
 
-    async def take_stream(self, offer: Offer, head: bytes, rest: AsyncIterator[bytes]) -> Reply:
-        """Make a large message ours, while it comes in. What ``rest`` raises goes on."""
+    async def take_stream(self, offer: Offer, content: AsyncIterator[bytes]) -> Reply:
+        """Make a large message ours, while it comes in. What ``content`` raises goes on.
+
+        Its first chunk has to hold what our own fields depend on.
+        """
         now = self.platform.clock()
         if self.panel is not None and offer.stranger:
-            return await self._take_checked(self.panel, offer, head, rest, now)
-        fields = self._fields(offer, head, now)
-        return await self._keep(offer, _chain(fields + head, rest), now)
+            return await self._take_checked(self.panel, offer, content, now)
+        head = await anext(content)
+        whole = _chain([self._fields(offer, head, now), head], content)
+        del head  # it is not to stay in memory until the last octet has come
+        return await self._keep(offer, whole, now)
 
     async def _take_checked(
-        self, panel: Panel, offer: Offer, head: bytes, rest: AsyncIterator[bytes], now: datetime
+        self, panel: Panel, offer: Offer, content: AsyncIterator[bytes], now: datetime
     ) -> Reply:
         """Put a large message aside while it comes in, and make it ours once it is checked."""
-        while not is_whole(head):
-            if len(head) > MAX_HEADER:
-                return _refuse(offer, HEADER_TOO_BIG)
-            more = await anext(rest, b"")
-            if not more:
-                break
-            head += more
-        blobs, aside = self.platform.blobs, f"{offer.id}.aside"
+        head = await _head_of(content)
         inspection = Inspection(head)
+        if inspection.header_size > MAX_HEADER:
+            return _refuse(offer, HEADER_TOO_BIG)
+        own = self._fields(offer, head, now)
+        blobs, aside = self.platform.blobs, f"{offer.id}.aside"
         try:
-            await blobs.put(aside, _watched(inspection, head, rest))
+            whole = _chain([head], _watched(inspection, content))
+            del head  # it is not to stay in memory until the last octet has come
+            await blobs.put(aside, whole)
         except BlobsUnavailableError as error:
             return self._not_stored(offer, error)
         try:
             verdict = await panel.judge(inspection.arrival(offer, now, lambda: blobs.read(aside)))
             if verdict.refusal is not None:
                 return _refuse(offer, verdict.refusal)
-            fields = verdict.fields + self._fields(offer, head, now)
-            whole = _chain(fields, inspection.without_forged(blobs.read(aside), self._hostname))
+            whole = _chain(
+                [verdict.fields + own], inspection.without_forged(blobs.read(aside), self._hostname)
+            )
             return await self._keep(offer, whole, now)
         finally:
             await self._forget(aside)
@@ -149,18 +154,32 @@ def _envelope(offer: Offer, content: Content, now: datetime) -> Envelope:
     )
 
 
-async def _chain(first: bytes, rest: AsyncIterator[bytes] | None = None) -> AsyncIterator[bytes]:
-    yield first
+async def _head_of(content: AsyncIterator[bytes]) -> bytes:
+    """Return the beginning of a message, with all of its header section if that has its size."""
+    head = b""
+    async for chunk in content:
+        head += chunk
+        if is_whole(head) or len(head) > MAX_HEADER:
+            break
+    return head
+
+
+async def _chain(
+    first: list[bytes], rest: AsyncIterator[bytes] | None = None
+) -> AsyncIterator[bytes]:
+    """Yield what comes first, keeping none of it, then the rest."""
+    while first:
+        yield first.pop(0)
     if rest is not None:
         async for chunk in rest:
             yield chunk
 
 
-async def _watched(
-    inspection: Inspection, head: bytes, rest: AsyncIterator[bytes]
-) -> AsyncIterator[bytes]:
-    """Yield a message while it is inspected; a large bite is chewed in a thread."""
-    yield head
+async def _watched(inspection: Inspection, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield a message while it is inspected; what takes long is done in a thread."""
     async for chunk in rest:
-        await asyncio.to_thread(inspection.feed, chunk)
+        if inspection.is_costly:
+            await asyncio.to_thread(inspection.feed, chunk)
+        else:
+            inspection.feed(chunk)
         yield chunk

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-FULL = 131_072
+FULL = 32_768
 """Octets that may stand between the socket and the store before reading pauses."""
 
 
@@ -61,15 +61,16 @@ class Upload:
     async def was_sealed(self) -> bool:
         """Let whatever still comes fall through; return at the end whether it was sealed."""
         self._is_deaf = True
-        self._take()
+        self._chunks.clear()
+        self._size = 0
+        self._on_room()
         while not (self._is_sealed or self._is_spilled):
             self._news.clear()
             await self._news.wait()
         return self._is_sealed
 
     def _take(self) -> bytes:
-        octets = b"".join(self._chunks)
-        self._chunks.clear()
-        self._size = 0
+        octets = self._chunks.popleft()
+        self._size -= len(octets)
         self._on_room()
         return octets
