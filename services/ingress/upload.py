@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 
 FULL = 32_768
 """Octets that may stand between the socket and the store before reading pauses."""
+COST = 262_144
+"""Octets of memory that an upload may cost, with all that is on its way to the store."""
 
 
 class SpilledError(Exception):

@@ -1,0 +1,85 @@
+"""Asking: what a connection wants to know of auth, and who is told that it is too much."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import ClassVar, TypeVar
+
+import structlog
+
+from kernel.model.questions import AdmissionAnswer, RelayAnswer
+from services.ingress import metrics
+from services.ingress.core import effects
+from services.ingress.core.session import Session
+from services.ingress.ports import DirectoryUnavailableError
+from services.ingress.stepping import Acts, Stepping
+
+T = TypeVar("T")
+
+_log = structlog.get_logger("ingress")
+
+
+class Asking(Stepping):
+    """Asks, and hands the answers to the session."""
+
+    def _admit(self, effect: effects.Admit) -> None:
+        def admitted(core: Session, answer: AdmissionAnswer | None) -> list[effects.Effect]:
+            is_out = answer is None or not answer.admitted
+            if is_out and not self._entrance.is_trial:
+                metrics.turned_away(self._entrance.name).inc()
+                _log.info("not admitted", session=self._name())
+            return core.admitted(answer)
+
+        self._ask(lambda: self._entrance.directory.admit(effect.question), admitted)
+
+    def _decide(self, effect: effects.Decide) -> None:
+        def decided(core: Session, answers: Sequence[RelayAnswer] | None) -> list[effects.Effect]:
+            return core.decided(answers and self._measured(effect, answers))
+
+        self._ask(lambda: self._entrance.directory.decide(effect.questions), decided)
+
+    def _measured(
+        self, effect: effects.Decide, answers: Sequence[RelayAnswer]
+    ) -> Sequence[RelayAnswer]:
+        """Return ``answers``, but that who sends too much is told so."""
+        doorway = self._entrance.doorway()
+        if doorway is None or self._entrance.is_trial:
+            return answers
+        is_new = effect.mail != self._counted
+        now = self.loop.time()
+        judged = self._entrance.limits.judge(
+            doorway.listener, effect.questions, answers, now, is_new=is_new
+        )
+        if is_new and any(answer.reply.is_positive for answer in judged):
+            self._counted = effect.mail
+        return judged
+
+    def _login(self, effect: effects.Login) -> None:
+        self._ask(lambda: self._entrance.directory.log_in(effect.question), Session.logged_in)
+
+    def _ask(
+        self,
+        question: Callable[[], Awaitable[T]],
+        answered: Callable[[Session, T | None], list[effects.Effect]],
+    ) -> None:
+        async def ask() -> None:
+            answer = await self._answer_to(question)
+            if self._core is not None:
+                self._step(partial(answered, self._core), answer)
+
+        self._entrance.crowd.work(ask())
+
+    async def _answer_to(self, question: Callable[[], Awaitable[T]]) -> T | None:
+        """Return the answer, or None if there is none: never a yes and never a no."""
+        try:
+            return await question()
+        except DirectoryUnavailableError as error:
+            _log.warning("auth cannot be asked", session=self._name(), why=str(error))
+        except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
+            _log.exception("asking auth failed", session=self._name())
+        return None
+
+    asks: ClassVar[Acts] = {
+        effects.Admit: _admit,
+        effects.Decide: _decide,
+        effects.Login: _login,
+    }
