@@ -152,12 +152,17 @@ def roaming(stack):
 def story_of(stack, mail):
     """Return the rules and the submitter in the mail log, and the rules in the timeline."""
     wait_until(lambda: stack.mail(mail).get("timeline"), "the ledger knows it")
-    program = stack.programs.get("ingress") or stack.programs["all"]
-    lines = map(json.loads, filter(lambda line: mail in line, program.log.read_text().splitlines()))
-    (accepted,) = [line for line in lines if line["event"] == "accepted"]
+    (accepted,) = wait_until(lambda: accepted_lines(stack, mail), "it stands in the mail log")
     timeline = stack.mail(mail)["timeline"]
     rules = [entry["detail"] for entry in timeline if entry["stage"] == "accepted"]
     return accepted["rules"], accepted.get("submitter", ""), rules
+
+
+def accepted_lines(stack, mail):
+    program = stack.programs.get("ingress") or stack.programs["all"]
+    lines = program.log.read_text().splitlines(keepends=True)
+    told = [json.loads(line) for line in lines if mail in line and line.endswith("\n")]
+    return [line for line in told if line["event"] == "accepted"]
 
 
 def rule_in(content):
