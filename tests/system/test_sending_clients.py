@@ -66,7 +66,7 @@ def check_report(stack, mark):
     assert f"Original-Recipient: rfc822; {ORIGINAL}".encode() in report
 
 
-def test_postfix_sends_many_over_one_connection(stack, sending_postfix, mark):
+def test_postfix_sends_many_in_a_row(stack, sending_postfix, mark):
     with smtplib.SMTP("127.0.0.1", sending_postfix.port, "client.test") as session:
         for number in range(10):
             session.sendmail(ANN, [BEN], f"Subject: {mark} {number}\r\n\r\nhi\r\n")
