@@ -110,6 +110,18 @@ SHOWS_PASSWORD = frozenset({"PLAIN", "LOGIN"})
 """Mechanisms in which the password itself crosses the wire."""
 BINDS_CHANNEL = frozenset({"SCRAM-SHA-256-PLUS"})
 """Mechanisms for TLS alone: they prove that both ends see the same (RFC 5929)."""
+OFFERED = tuple(name for name in MECHANISMS if name not in BINDS_CHANNEL)
+"""What is offered unless somebody asks for more. A client that binds otherwise than we can, as by
+tls-exporter, takes -PLUS once it sees it, and fails; without it, it logs in."""
+
+
+def withheld(*, passwords: bool, binding: bool) -> frozenset[str]:
+    """Return the mechanisms for which a connection is not good enough.
+
+    ``passwords`` says whether one may cross it, ``binding`` whether a login can be bound to it.
+    """
+    unbound = frozenset() if binding else BINDS_CHANNEL
+    return unbound if passwords else unbound | SHOWS_PASSWORD
 
 
 class Exchange:

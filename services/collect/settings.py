@@ -8,9 +8,9 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from kernel.certificate import CertificateSettings
 from kernel.listening import ListeningSettings
-from kernel.sasl import MECHANISMS
+from kernel.sasl import MECHANISMS, OFFERED
 from kernel.settings import Duration, split_words
-from services.collect.core.doorway import OFFERED, Plaintext
+from services.collect.core.doorway import Plaintext
 
 
 def _known(name: str) -> str:

@@ -11,11 +11,11 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from kernel.sasl import OFFERED
 from migrations.__main__ import wait_for_database
 from migrations.upgrade import upgrade
 from services.auth.adapters import tables
 from services.auth.adapters.records import settings_of
-from services.auth.core.listener import OFFERED
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

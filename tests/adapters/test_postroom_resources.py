@@ -5,9 +5,10 @@ from dataclasses import fields
 
 import pytest
 
+from kernel.sasl import MECHANISMS
 from postroom import cli
 from postroom.commands.listeners import Settings
-from services.auth.core.listener import MECHANISMS, ListenerSettings
+from services.auth.core.listener import ListenerSettings
 from tests.support.command import postroom, stub_server
 
 ANN = {"login": "ann", "full_name": "Ann", "send_as": ["old.test"], "disabled": False}

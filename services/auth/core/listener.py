@@ -5,13 +5,7 @@ from enum import StrEnum
 
 from kernel.model.questions import BareLineEnds, Listener, PlaintextAuth, TlsMode
 from kernel.model.rate import Rate
-
-MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN")
-"""The AUTH mechanisms that we can judge."""
-
-OFFERED = ("SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN")
-"""What listeners for users offer unless told otherwise. -PLUS is for those whose clients know
-our kind of channel binding: one that knows another sees -PLUS offered, picks it, and fails."""
+from kernel.sasl import OFFERED
 
 ANY, LAN = "any", "lan"
 """Words for ``access`` beside networks and ``!networks``."""

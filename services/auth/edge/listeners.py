@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.model.questions import BareLineEnds, PlaintextAuth, TlsMode
 from kernel.model.rate import Rate
+from kernel.sasl import MECHANISMS
 from services.auth.adapters import policies
 from services.auth.core.lan import parse_network
-from services.auth.core.listener import ANY, LAN, MECHANISMS, ListenerSettings, RequireAuth
+from services.auth.core.listener import ANY, LAN, ListenerSettings, RequireAuth
 from services.auth.core.patterns import is_too_wide
 from services.auth.desk import Caller
 from services.auth.edge.credentials import AtDesk, may

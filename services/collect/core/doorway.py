@@ -5,11 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
 
-from kernel.sasl import BINDS_CHANNEL, MECHANISMS, SHOWS_PASSWORD
-
-OFFERED = tuple(name for name in MECHANISMS if name not in BINDS_CHANNEL)
-"""Not SCRAM-SHA-256-PLUS unless somebody asks for it: a client that binds otherwise than we can,
-as by tls-exporter, takes it once it is offered, and fails; without it, it logs in."""
+from kernel.sasl import OFFERED, withheld
 
 
 class Plaintext(StrEnum):
@@ -47,10 +43,8 @@ class Doorway:
 
     def offers(self, client: str, *, secured: bool) -> tuple[str, ...]:
         """Return the mechanisms that ``client`` may use now, in our order of preference."""
-        passwords = self.takes_passwords(client, secured=secured)
-        binds = secured and bool(self.binding)
-        return tuple(
-            name
-            for name in self.mechanisms
-            if (passwords or name not in SHOWS_PASSWORD) and (binds or name not in BINDS_CHANNEL)
+        kept = withheld(
+            passwords=self.takes_passwords(client, secured=secured),
+            binding=secured and bool(self.binding),
         )
+        return tuple(name for name in self.mechanisms if name not in kept)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kernel.model.envelope import MailId
 from kernel.model.questions import Listener, PlaintextAuth, TlsMode
 from kernel.model.reply import Reply
-from kernel.sasl import BINDS_CHANNEL, MECHANISMS, SHOWS_PASSWORD
+from kernel.sasl import MECHANISMS, withheld
 from services.ingress.core import replies, xclient
 from services.ingress.core.effects import Tls
 
@@ -86,8 +86,8 @@ class Doorway:
 
     def _withheld(self, tls: Tls | None, *, in_lan: bool) -> frozenset[str]:
         """Return the mechanisms for which this protection is not enough."""
-        if tls is not None:
-            return frozenset() if tls.binding else BINDS_CHANNEL
         allowed = self.listener.plaintext_auth
         openly = allowed is PlaintextAuth.ALWAYS or (in_lan and allowed is PlaintextAuth.LAN)
-        return BINDS_CHANNEL if openly else BINDS_CHANNEL | SHOWS_PASSWORD
+        return withheld(
+            passwords=openly or tls is not None, binding=tls is not None and bool(tls.binding)
+        )
