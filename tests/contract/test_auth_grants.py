@@ -25,29 +25,6 @@ HOME, ELSEWHERE = "203.0.113.9", "198.51.100.1"
 PASSWORD = "a secret of ann"
 
 
-class MovingClock:
-    """A clock that the test moves."""
-
-    def __init__(self):
-        self.now = NOON
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return MovingClock()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    """An empty database of every kind in turn."""
-    if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/postroom.db"
-    return request.getfixturevalue("database_url")
-
-
 @pytest.fixture
 async def auth(url, clock):
     async with served_auth(url, clock=clock) as auth:

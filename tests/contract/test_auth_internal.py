@@ -18,40 +18,11 @@ from kernel.model.questions import (
     TlsMode,
     Whereabouts,
 )
-from services.auth.core.listener import OFFERED
-from tests.support.auth import PASSWORD, served_auth
-from tests.support.mail import ANN, BOB, EVE, NOON
+from kernel.sasl import OFFERED
+from tests.support.auth import PASSWORD
+from tests.support.mail import ANN, BOB, EVE
 
 ADMIN_ADDRESS = Address("admin", "ours.test")
-
-
-class MovingClock:
-    """A clock that the test moves."""
-
-    def __init__(self):
-        self.now = NOON
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return MovingClock()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    """An empty database of every kind in turn."""
-    if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/postroom.db"
-    return request.getfixturevalue("database_url")
-
-
-@pytest.fixture
-async def auth(url, clock):
-    async with served_auth(url, clock=clock) as auth:
-        yield auth
 
 
 def asked(recipient, **more):

@@ -4,24 +4,9 @@ import pytest
 
 from kernel.http import PeerUnavailableError
 from kernel.model.questions import AdmissionAnswer, AdmissionQuestion, RelayAnswer, RelayQuestion
-from tests.support.auth import served_auth
 from tests.support.mail import BOB, EVE
 
 STRANGER = "203.0.113.9"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    """An empty database of every kind in turn."""
-    if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/postroom.db"
-    return request.getfixturevalue("database_url")
-
-
-@pytest.fixture
-async def auth(url):
-    async with served_auth(url) as auth:
-        yield auth
 
 
 async def put(auth, colour, subject, pattern):
