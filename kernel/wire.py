@@ -25,7 +25,10 @@ from kernel.model.events import (
     MailTraced,
     Nowhere,
     Remote,
+    SiteResumed,
+    SiteSuspended,
     Stage,
+    WorkerSeen,
 )
 from kernel.model.reply import Reply
 
@@ -83,25 +86,34 @@ class _Leg:
     attempt: int = 1
     domain: str = ""
     reply: Reply | None = None
+    forwarded: bool = False
+    late: bool = False
 
     @classmethod
     def of(cls, leg: MailRouted) -> "_Leg":
         match leg.hop:
             case Local():
-                return cls(leg.envelope, "local", leg.attempt)
-            case Remote(domain):
-                return cls(leg.envelope, "remote", leg.attempt, domain=domain)
+                return cls(leg.envelope, "local", leg.attempt, late=leg.late)
+            case Remote(domain, forwarded):
+                return cls(
+                    leg.envelope,
+                    "remote",
+                    leg.attempt,
+                    domain=domain,
+                    forwarded=forwarded,
+                    late=leg.late,
+                )
             case Nowhere(reply):
-                return cls(leg.envelope, "nowhere", leg.attempt, reply=reply)
+                return cls(leg.envelope, "nowhere", leg.attempt, reply=reply, late=leg.late)
 
     def leg(self) -> MailRouted:
-        return MailRouted(self.envelope, self._hop(), self.attempt)
+        return MailRouted(self.envelope, self._hop(), self.attempt, self.late)
 
     def _hop(self) -> Hop:
         if self.hop == "local":
             return Local()
         if self.hop == "remote":
-            return Remote(self.domain)
+            return Remote(self.domain, self.forwarded)
         if self.hop == "nowhere" and self.reply is not None:
             return Nowhere(self.reply)
         raise UnreadableEventError(f"unknown hop: {self.hop}")
@@ -141,6 +153,9 @@ _WRITERS: dict[type[Event], Callable[[Any], tuple[str, object]]] = {
     MailDeferred: lambda event: ("MailDeferred", _write_deferred(event)),
     MailTraced: lambda event: ("MailTraced", event),
     DirectoryChanged: lambda event: ("DirectoryChanged", event),
+    WorkerSeen: lambda event: ("WorkerSeen", event),
+    SiteSuspended: lambda event: ("SiteSuspended", event),
+    SiteResumed: lambda event: ("SiteResumed", event),
 }
 
 _READERS: dict[str, Callable[[msgspec.Raw], Event]] = {
@@ -149,4 +164,7 @@ _READERS: dict[str, Callable[[msgspec.Raw], Event]] = {
     "MailDeferred": _read_deferred,
     "MailTraced": _plain(MailTraced),
     "DirectoryChanged": _plain(DirectoryChanged),
+    "WorkerSeen": _plain(WorkerSeen),
+    "SiteSuspended": _plain(SiteSuspended),
+    "SiteResumed": _plain(SiteResumed),
 }

@@ -60,7 +60,9 @@ class Envelope:
 
     ``sender`` is the reverse-path; ``None`` is the null reverse-path of reports
     (RFC 5321 §4.5.5). ``submitter`` is the login name that sent it, or empty.
-    ``ret`` and ``envid`` are DSN parameters (RFC 3461 §4.3, §4.4).
+    ``ret`` and ``envid`` are DSN parameters (RFC 3461 §4.3, §4.4). A ``submitted`` message
+    comes from somebody whom we know (RFC 6409): from the LAN, after a login, by a grant, or
+    from ourselves; not from a stranger. It is not sent on before ``hold_until`` (RFC 4865).
     """
 
     id: MailId
@@ -74,6 +76,8 @@ class Envelope:
     requiretls: bool = False
     ret: str = ""
     envid: str = ""
+    submitted: bool = False
+    hold_until: datetime | None = None
 
     @property
     def size(self) -> int:

@@ -9,7 +9,11 @@ event                emitted by                consumed by                  how 
                      (waiting mail now due)    and one for remote legs)
 `MailDeferred`       delivery                  ledger                       work
 `MailTraced`         router, delivery          ledger                       work
-`DirectoryChanged`   auth                      auth, ingress, router        broadcast
+`DirectoryChanged`   auth                      auth, ingress, router,       broadcast
+                                               delivery
+`WorkerSeen`         delivery                  delivery                     broadcast
+`SiteSuspended`      delivery                  delivery                     broadcast
+`SiteResumed`        delivery                  delivery                     broadcast
 ===================  ========================  ===========================  ==============
 
 Work is kept until exactly one consumer has done it, and may come twice; a
@@ -36,12 +40,17 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """The hop to whoever takes mail for ``domain`` (a domain or an address literal)."""
+    """The hop to whoever takes mail for ``domain`` (a domain or an address literal).
+
+    ``forwarded`` says that an address of ours has sent the mail on there: its sender never
+    wrote to that domain, and what comes back must find its way through us (SRS).
+    """
 
     domain: str
+    forwarded: bool = False
 
     def __str__(self) -> str:
-        return f"remote:{self.domain}"
+        return f"{'forward' if self.forwarded else 'remote'}:{self.domain}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +90,14 @@ class MailAccepted:
 class MailRouted:
     """A leg: the recipients of one message that share a next hop, ready to be tried.
 
-    ``attempt`` counts from 1.
+    ``attempt`` counts from 1. Of one that is ``late`` the sender has been told so (RFC 3461
+    §5.2.2 has it told once).
     """
 
     envelope: Envelope
     hop: Hop
     attempt: int = 1
+    late: bool = False
 
     @property
     def id(self) -> str:
@@ -216,6 +227,41 @@ class DirectoryChanged:
 
 _LOGINS = frozenset({"grants", "lockouts", "app-passwords", "api-keys"})
 
+
+@dataclass(frozen=True, slots=True)
+class WorkerSeen:
+    """A delivery worker is there, and carries remote legs; it says so again every few seconds.
+
+    ``site_loads`` is how many connections it has to its busiest sites. ``leaving`` is its last
+    word.
+    """
+
+    worker: str
+    site_loads: dict[str, int]
+    leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSuspended:
+    """Nobody is to try ``site`` before ``until``; then ``worker`` tries it with one message.
+
+    ``why`` is what it last said, or did not say.
+    """
+
+    site: str
+    until: datetime
+    why: Reply
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiteResumed:
+    """``site`` takes mail again."""
+
+    site: str
+    worker: str
+
+
 Work = MailAccepted | MailRouted | MailDeferred | MailTraced
-Notice = DirectoryChanged
+Notice = DirectoryChanged | WorkerSeen | SiteSuspended | SiteResumed
 Event = Work | Notice

@@ -1,7 +1,8 @@
 """What services ask auth over HTTP, and what it answers.
 
 Asked with the service credential; encoded as JSON by `kernel.wire`. Every
-question may be asked in a batch, which costs hardly more than one:
+question may be asked in a batch, which costs hardly more than one (`Sending` stands in
+`kernel.model.sending`):
 
 ====================================  ==========================  ========================
 ``POST /internal/relay``              list of `RelayQuestion`     list of `RelayAnswer`
@@ -10,6 +11,7 @@ question may be asked in a batch, which costs hardly more than one:
 ``POST /internal/whereabouts``        list of `Address`           list of `Whereabouts`
 ``POST /internal/greylist``           one `GreylistQuestion`      one `GreylistAnswer`
 ``GET  /internal/listeners/{name}``                               one `Listener`
+``GET  /internal/sending``                                        one `Sending`
 ====================================  ==========================  ========================
 """
 

@@ -17,10 +17,12 @@ from services.auth.adapters.database import Database
 from services.auth.adapters.passwords import Passwords
 from services.auth.core.scopes import EVERYTHING, allows
 from services.auth.directory import Directory
+from services.auth.errands import Errands
 from services.auth.greylisting import Greylisting
 from services.auth.keys import Keys
 from services.auth.logins import Logins
 from services.auth.relaying import Relaying
+from services.auth.sending import SendingOffice
 
 BROADCAST_PATIENCE = 2.0  # seconds; whoever misses it is right again after a few seconds
 LONGEST_KEY = 512  # characters, as in the table
@@ -92,13 +94,14 @@ class Desk:
     relaying: Relaying
     logins: Logins
     greylisting: Greylisting
+    sending: SendingOffice
     passwords: Passwords
     keys: Keys
     bus: Bus
     clock: Clock
     token: str
     never_lan: tuple[str, ...] = ()
-    telling: set["asyncio.Task[None]"] = field(default_factory=set)
+    errands: Errands = field(default_factory=Errands)
 
     @asynccontextmanager
     async def changing(self, who: Caller) -> AsyncIterator[Change]:
@@ -122,6 +125,14 @@ class Desk:
     async def tell(self, notice: DirectoryChanged) -> None:
         """Heed ``notice`` here, and tell the other processes."""
         self.heed(notice)
+        await self._broadcast(notice)
+
+    def tell_soon(self, notice: DirectoryChanged) -> None:
+        """Heed ``notice`` here and now, and tell the other processes meanwhile."""
+        self.heed(notice)
+        self.errands.run(self._broadcast(notice), "telling the others")
+
+    async def _broadcast(self, notice: DirectoryChanged) -> None:
         try:
             async with asyncio.timeout(BROADCAST_PATIENCE):
                 await self.bus.broadcast(notice)
@@ -129,13 +140,6 @@ class Desk:
             _log.warning(
                 "others will learn of it late", kind=notice.kind, key=notice.key, why=str(error)
             )
-
-    def tell_soon(self, notice: DirectoryChanged) -> None:
-        """Heed ``notice`` here and now, and tell the other processes meanwhile."""
-        self.heed(notice)
-        telling = asyncio.create_task(self.tell(notice))
-        self.telling.add(telling)
-        telling.add_done_callback(self.telling.discard)
 
     def heed(self, notice: DirectoryChanged) -> None:
         """Forget what is remembered of what has changed."""

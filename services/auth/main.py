@@ -33,6 +33,7 @@ from services.auth.lockouts import Lockouts
 from services.auth.logins import Logins
 from services.auth.ports import DirectoryUnavailableError
 from services.auth.relaying import Relaying
+from services.auth.sending import SendingOffice
 from services.auth.settings import ChallengeSecretsFor, Settings
 from services.auth.upkeep import Upkeep
 
@@ -100,12 +101,14 @@ def _desk(
             key=(settings.secret_key or token).get_secret_value().encode(),
         ),
         greylisting=Greylisting(db, platform.clock, errands),
+        sending=SendingOffice(directory),
         passwords=passwords,
         keys=Keys(db, platform.clock),
         bus=platform.bus,
         clock=platform.clock,
         token=token.get_secret_value(),
         never_lan=never_lan,
+        errands=errands,
     )
 
 

@@ -1,7 +1,7 @@
 """Delivery: carries routed legs over their hops.
 
-Consumes `MailRouted`; emits `MailDeferred` (to be tried again), `MailAccepted`
-(reports of failure) and `MailTraced`.
+Consumes `MailRouted` and `DirectoryChanged`; emits `MailDeferred` (to be tried again),
+`MailAccepted` (reports of failure) and `MailTraced`. Asks auth for routes and keys.
 """
 
 import asyncio
@@ -9,15 +9,19 @@ from contextlib import closing
 from functools import partial
 
 from kernel.bus.port import REMOTE
-from kernel.model.events import Local, MailRouted, Nowhere, Remote
+from kernel.http import Peer
+from kernel.model.events import DirectoryChanged, Local, MailRouted, Nowhere, Remote
 from kernel.platform import Platform
 from kernel.runtime import Service, run
+from services.delivery.adapters.dialling import Dialler, Dialling
 from services.delivery.adapters.dns import DnsDirections, Resolver, RoutedDirections
 from services.delivery.adapters.mailbox import MailboxCourier
 from services.delivery.adapters.nowhere import NowhereCourier
+from services.delivery.adapters.preparing import Preparer
 from services.delivery.adapters.smtp import Manners, SmtpCourier
 from services.delivery.core.routes import parse_routes
 from services.delivery.core.schedule import RetrySchedule
+from services.delivery.sending import Orders
 from services.delivery.service import Delivery
 from services.delivery.settings import Settings
 
@@ -27,45 +31,60 @@ STOPPED = "stopped"
 
 async def serve(platform: Platform, settings: Settings) -> None:
     """Deliver until cancelled."""
-    with closing(smtp_courier(platform, settings)) as remote:
-        delivery = Delivery(
-            platform,
-            couriers={
-                Local: MailboxCourier(platform.mailboxes, platform.blobs),
-                Remote: remote,
-                Nowhere: NowhereCourier(),
-            },
-            schedule=RetrySchedule(settings.retry, settings.give_up_after),
-        )
-        platform.health.ready(NAME)
-        try:
-            async with asyncio.TaskGroup() as lanes:
-                for lane in settings.hops:
-                    lanes.create_task(_consume(platform, settings, delivery, lane))
-        finally:
-            platform.health.watch(NAME, lambda: STOPPED)
+    token = platform.settings.service_token.get_secret_value()
+    async with Peer(platform.settings.auth_url, token) as auth:
+        orders = Orders(auth)
+        with closing(smtp_courier(platform, settings, orders)) as remote:
+            delivery = Delivery(
+                platform,
+                couriers={
+                    Local: MailboxCourier(platform.mailboxes, platform.blobs),
+                    Remote: remote,
+                    Nowhere: NowhereCourier(),
+                },
+                schedule=RetrySchedule(settings.retry, settings.give_up_after),
+            )
+            await _work(platform, settings, orders, delivery)
 
 
-def smtp_courier(platform: Platform, settings: Settings) -> SmtpCourier:
+def smtp_courier(platform: Platform, settings: Settings, orders: Orders) -> SmtpCourier:
     """Return the courier for remote legs, with the ways and manners that the settings name."""
     our_name = platform.settings.hostname
+    standing = parse_routes(settings.routes)
     directions = RoutedDirections(
-        parse_routes(settings.routes),
+        lambda: (*orders.now.routes, *standing),
         otherwise=DnsDirections(Resolver(), our_name, settings.remote_port),
     )
+    dialling = Dialling(our_name, settings.timeouts(), settings.connect_timeout.total_seconds())
     manners = Manners(
-        our_name=our_name,
-        timeouts=settings.timeouts(),
-        connect_timeout=settings.connect_timeout.total_seconds(),
         connections=settings.site_connections,
         mailings=settings.connection_messages,
         patience=settings.site_patience.total_seconds(),
     )
-    return SmtpCourier(directions, platform.blobs, manners)
+    return SmtpCourier(directions, Dialler(dialling), Preparer(platform.blobs), manners)
 
 
-async def _consume(platform: Platform, settings: Settings, delivery: Delivery, lane: str) -> None:
+async def _work(platform: Platform, settings: Settings, orders: Orders, delivery: Delivery) -> None:
+    """Carry legs until cancelled; remote ones once we know where they may go."""
+    platform.health.ready(NAME)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            if REMOTE in settings.hops:
+                platform.health.watch("delivery: auth", orders.trouble)
+                tasks.create_task(platform.bus.listen(DirectoryChanged, orders.notice))
+                tasks.create_task(orders.follow())
+            for lane in settings.hops:
+                tasks.create_task(_consume(platform, settings, orders, delivery, lane))
+    finally:
+        platform.health.watch(NAME, lambda: STOPPED)
+
+
+async def _consume(
+    platform: Platform, settings: Settings, orders: Orders, delivery: Delivery, lane: str
+) -> None:
     remote = lane == REMOTE
+    if remote:
+        await orders.known()
     await platform.bus.consume(
         MailRouted,
         delivery.attempt,

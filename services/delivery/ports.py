@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from kernel.model.address import Address
 from kernel.model.events import MailRouted
 from kernel.model.reply import Reply
+from kernel.model.sending import Route
 from services.delivery.core.routes import Host
 
 
@@ -23,9 +25,13 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """A leg was not tried, because as much as may be is under way to the same place."""
+    """A leg was not tried: as much as may be is under way to the same place, or it rests.
+
+    ``until`` is when it makes sense to come back, if that is known.
+    """
 
     why: Reply
+    until: datetime | None = None
 
 
 class Courier(Protocol):
@@ -42,12 +48,14 @@ class Site:
     Domains that share their servers share their site. ``is_ours_to_name`` says that an
     operator has named the hosts, and not DNS, where anybody in between could have. To one
     that is ``guarded`` we talk under TLS alone, once its hosts have proved who they are.
+    ``route`` is the administrator's word on how to treat it, if there is one.
     """
 
     name: str
     hosts: tuple[Host, ...]
     is_ours_to_name: bool = False
     guarded: bool = False
+    route: Route | None = None
 
 
 class Directions(Protocol):

@@ -174,7 +174,7 @@ async def test_a_failure_of_dns_is_not_remembered():
 
 async def test_a_route_needs_no_name_server():
     routes = parse_routes({"x.test": "127.0.0.1:2600"})
-    ways = RoutedDirections(routes, otherwise=directions())
+    ways = RoutedDirections(lambda: routes, otherwise=directions())
 
     assert (await ways.find("x.test")).hosts == (Host("127.0.0.1", "127.0.0.1", 2600),)
     assert await ways.find("y.test") == NO_SUCH_DOMAIN

@@ -16,6 +16,7 @@ from services.delivery.settings import Settings
 from tests.support.certificates import self_signed
 from tests.support.fakes import make_platform
 from tests.support.mail import ANN, BOB, CAT, MESSAGE, NOON, make_leg
+from tests.support.sending import sending_office
 
 
 class Inbox:
@@ -38,7 +39,15 @@ class Inbox:
 @contextlib.asynccontextmanager
 async def delivery_to(**options):
     """Yield (the service's handlers, what it publishes, the independent server's inbox)."""
-    inbox, platform = Inbox(), make_platform()
+    async with sending_office() as office:
+        platform = make_platform(settings={"auth_url": office.url})
+        async with _delivery(platform, **options) as inbox:
+            yield platform.bus.handlers, platform.bus.published, inbox
+
+
+@contextlib.asynccontextmanager
+async def _delivery(platform, **options):
+    inbox = Inbox()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: SMTP(inbox, hostname="there.test", loop=loop, **options), "127.0.0.1", 0
@@ -50,7 +59,7 @@ async def delivery_to(**options):
         async with asyncio.timeout(10):
             while len(platform.bus.handlers) < 2:  # noqa: ASYNC110 - a deadline stands around it
                 await asyncio.sleep(0.01)
-            yield platform.bus.handlers, platform.bus.published, inbox
+            yield inbox
     finally:
         serving.cancel()
         await asyncio.wait([serving])

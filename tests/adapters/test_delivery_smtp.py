@@ -10,12 +10,14 @@ import pytest
 from kernel.blobs.port import BlobMissingError
 from kernel.model.envelope import Blob
 from kernel.model.reply import Reply
-from services.delivery.adapters.smtp import (
+from services.delivery.adapters.dialling import (
     CANNOT_CONNECT,
     CANNOT_PROVE,
-    Manners,
-    SmtpCourier,
+    Dialler,
+    Dialling,
 )
+from services.delivery.adapters.preparing import Preparer
+from services.delivery.adapters.smtp import Manners, SmtpCourier
 from services.delivery.core.mailing import NEEDS_8BITMIME, NEEDS_REQUIRETLS
 from services.delivery.core.routes import Host
 from services.delivery.core.settle import NO_ANSWER
@@ -45,8 +47,9 @@ class Directions:
 
 def make_courier(*ports, blobs=None, timeout=5.0, idle=5.0, trust=None, **manners):
     timeouts = dict.fromkeys(Phase, timeout) | {Phase.IDLE: idle}
-    manners = Manners("us.test", timeouts, connect_timeout=timeout, **manners)
-    return SmtpCourier(Directions(*ports), blobs or DictBlobs(), manners, trust)
+    dialler = Dialler(Dialling("us.test", timeouts, connect_timeout=timeout), trust)
+    preparer = Preparer(blobs or DictBlobs())
+    return SmtpCourier(Directions(*ports), dialler, preparer, Manners(**manners))
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ never changed, only joined by others. `OLDER` are as versions before this one wr
 that nobody knows.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,12 @@ from kernel.model.events import (
     MailTraced,
     Nowhere,
     Remote,
+    SiteResumed,
+    SiteSuspended,
     Stage,
     Summary,
     Trace,
+    WorkerSeen,
 )
 from tests.support.mail import (
     AN_HOUR_LATER,
@@ -56,9 +60,37 @@ FULL = Envelope(
     envid="QQ314159",
 )
 LEG = MailRouted(FULL, Remote("elsewhere.test"), 2)
+HELD = replace(FULL, submitted=True, hold_until=AN_HOUR_LATER)
+FORWARD = MailRouted(HELD, Remote("elsewhere.test", forwarded=True), 2, late=True)
 SUMMARY = Summary(ANN, len(MESSAGE), "submission 127.0.0.2", "ann", MAIL_ID)
 
 EVENTS = {
+    "mail-accepted-by-mx": MailAccepted(
+        make_envelope(BOB, CAT), "mx 192.0.2.1", ("local", "network")
+    ),
+    "mail-accepted-by-user": MailAccepted(
+        HELD, "submission 127.0.0.2", ("authenticated", "authenticated")
+    ),
+    "mail-accepted-by-delivery": MailAccepted(
+        make_envelope(ANN, sender=None), f"report on {LEG.id}"
+    ),
+    "mail-routed-to-mailbox": MailRouted(HELD, Local()),
+    "mail-routed-onward": FORWARD,
+    "mail-routed-to-nobody": MailRouted(HELD, Nowhere(GONE)),
+    "mail-deferred-forward": MailDeferred(FORWARD, AN_HOUR_LATER, BUSY, unless=(Stage.ROUTED,)),
+    "mail-traced": MailTraced(
+        MAIL_ID,
+        NOON,
+        MAIL_ID,
+        (Trace(BOB, Stage.ACCEPTED, "mx", OK), Trace(CAT, Stage.ROUTED)),
+        SUMMARY,
+    ),
+    "directory-changed": DirectoryChanged("users", "ann"),
+    "worker-seen": WorkerSeen("w1", {"mx.elsewhere.test": 3}, leaving=True),
+    "site-suspended": SiteSuspended("mx.elsewhere.test", AN_HOUR_LATER, BUSY, "w1"),
+    "site-resumed": SiteResumed("mx.elsewhere.test", "w1"),
+}
+OLDER = {
     "mail-accepted-from-mx": MailAccepted(
         make_envelope(BOB, CAT), "mx 192.0.2.1", ("local", "network")
     ),
@@ -72,16 +104,6 @@ EVENTS = {
     "mail-routed-remote": LEG,
     "mail-routed-nowhere": MailRouted(FULL, Nowhere(GONE)),
     "mail-deferred": MailDeferred(LEG, AN_HOUR_LATER, BUSY, unless=(Stage.ROUTED,)),
-    "mail-traced": MailTraced(
-        MAIL_ID,
-        NOON,
-        MAIL_ID,
-        (Trace(BOB, Stage.ACCEPTED, "mx", OK), Trace(CAT, Stage.ROUTED)),
-        SUMMARY,
-    ),
-    "directory-changed": DirectoryChanged("users", "ann"),
-}
-OLDER = {
     "mail-accepted": MailAccepted(make_envelope(BOB, CAT)),
     "mail-accepted-full": MailAccepted(FULL),
     "mail-accepted-report": MailAccepted(make_envelope(ANN, sender=None)),

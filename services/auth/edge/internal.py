@@ -38,6 +38,9 @@ def internal_routes(desk: Desk) -> list[Route]:
     async def listener(request: Request) -> Response:
         return _answer(await desk.relaying.listener(request.path_params["name"]))
 
+    async def sending(_: Request) -> Response:
+        return _answer(await desk.sending.answer())
+
     answers = {
         "/internal/relay": _asked(list[RelayQuestion], desk.relaying.answer),
         "/internal/whereabouts": _asked(list[Address], desk.relaying.whereabouts),
@@ -49,7 +52,8 @@ def internal_routes(desk: Desk) -> list[Route]:
         Route(path, _guarded(answer, desk.token), methods=["POST"])
         for path, answer in answers.items()
     ]
-    return [*posts, Route("/internal/listeners/{name}", _guarded(listener, desk.token))]
+    gets = {"/internal/listeners/{name}": listener, "/internal/sending": sending}
+    return [*posts, *(Route(path, _guarded(shown, desk.token)) for path, shown in gets.items())]
 
 
 def _asked(kind: type[T], answer: Callable[[T], Awaitable[object]]) -> Endpoint:

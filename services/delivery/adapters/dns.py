@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ import dns.exception
 import dns.resolver
 
 from kernel.model.reply import Reply
+from kernel.model.sending import Route, route_for
 from services.delivery.core.exchangers import (
     LOOP,
     NO_DNS,
@@ -20,7 +22,7 @@ from services.delivery.core.exchangers import (
     is_ourselves,
     order,
 )
-from services.delivery.core.routes import Host, Route, host_for
+from services.delivery.core.routes import Host, hosts_of
 from services.delivery.ports import Directions, Site
 
 REMEMBERED = 60.0  # seconds: the resolver's own cache keeps to the records' time to live
@@ -112,18 +114,20 @@ class DnsDirections:
 
 
 class RoutedDirections:
-    """Static routes; a domain without one is looked up by ``otherwise``."""
+    """Routes as they stand now; a domain that none names a server for is looked up."""
 
-    def __init__(self, routes: tuple[Route, ...], otherwise: Directions) -> None:
+    def __init__(self, routes: Callable[[], tuple[Route, ...]], otherwise: Directions) -> None:
         self._routes = routes
         self._otherwise = otherwise
 
     async def find(self, domain: str) -> Site | Reply:
         """Return where mail for ``domain`` goes now, or why that is unknown."""
-        host = host_for(domain, self._routes)
-        if host is None:
-            return await self._otherwise.find(domain)
-        return Site(str(host), (host,), is_ours_to_name=True)
+        route = route_for(domain, self._routes())
+        if route is not None and route.targets:
+            hosts = hosts_of(route)
+            return Site(",".join(map(str, hosts)), hosts, is_ours_to_name=True, route=route)
+        site = await self._otherwise.find(domain)
+        return site if isinstance(site, Reply) else replace(site, route=route)
 
 
 class Resolver:

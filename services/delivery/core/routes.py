@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-EVERYTHING = "*"
+from kernel.model.sending import Route, Target
 
 
 class BadRouteError(ValueError):
@@ -23,35 +23,20 @@ class Host:
         return f"{shown}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Mail for domains like ``pattern`` goes to ``host``.
-
-    A pattern is a domain, ``.suffix`` for every domain below it, or ``*``.
-    """
-
-    pattern: str
-    host: Host
-
-    def covers(self, domain: str) -> bool:
-        """Return whether this route is for ``domain``."""
-        if self.pattern.startswith("."):
-            return domain.endswith(self.pattern)
-        return self.pattern in (EVERYTHING, domain)
-
-
 def parse_routes(table: Mapping[str, str]) -> tuple[Route, ...]:
     """Return the routes of ``{pattern: "host:port"}``, in order, or raise `BadRouteError`."""
-    return tuple(Route(pattern.lower(), _parse_host(target)) for pattern, target in table.items())
+    return tuple(
+        Route(pattern.lower(), (_parse_target(target),)) for pattern, target in table.items()
+    )
 
 
-def host_for(domain: str, routes: tuple[Route, ...]) -> Host | None:
-    """Return the host of the first route that covers ``domain``."""
-    return next((route.host for route in routes if route.covers(domain)), None)
+def hosts_of(route: Route) -> tuple[Host, ...]:
+    """Return the hosts that ``route`` names, primary first."""
+    return tuple(Host(target.host, target.host, target.port) for target in route.targets)
 
 
-def _parse_host(target: str) -> Host:
-    name, _, port = target.rpartition(":")
+def _parse_target(text: str) -> Target:
+    name, _, port = text.rpartition(":")
     if not name or not port.isdigit():
-        raise BadRouteError(f"{target!r} is not HOST:PORT")
-    return Host(name.strip("[]"), name.strip("[]"), int(port))
+        raise BadRouteError(f"{text!r} is not HOST:PORT")
+    return Target(name.strip("[]"), int(port))

@@ -1,6 +1,7 @@
 import pytest
 
-from services.delivery.core.routes import BadRouteError, Host, host_for, parse_routes
+from kernel.model.sending import route_for
+from services.delivery.core.routes import BadRouteError, Host, hosts_of, parse_routes
 
 ROUTES = parse_routes(
     {
@@ -24,17 +25,19 @@ ROUTES = parse_routes(
     ],
 )
 def test_the_first_route_that_covers_a_domain_wins(domain, address):
-    assert host_for(domain, ROUTES).address == address
+    (host,) = hosts_of(route_for(domain, ROUTES))
+
+    assert host.address == address
 
 
 def test_a_domain_without_a_route_has_none():
-    assert host_for("elsewhere.test", ROUTES[:3]) is None
+    assert route_for("elsewhere.test", ROUTES[:3]) is None
 
 
 def test_order_counts_and_not_precision():
     routes = parse_routes({"*": "a.test:1", "example.org": "b.test:2"})
 
-    assert host_for("example.org", routes) == Host("a.test", "a.test", 1)
+    assert hosts_of(route_for("example.org", routes)) == (Host("a.test", "a.test", 1),)
 
 
 @pytest.mark.parametrize("target", ["a.test", "a.test:", ":25", "a.test:smtp", ""])
@@ -44,7 +47,7 @@ def test_a_route_without_host_and_port_is_refused(target):
 
 
 def test_patterns_are_compared_without_case():
-    assert host_for("example.org", parse_routes({"Example.ORG": "a.test:1"}))
+    assert route_for("example.org", parse_routes({"Example.ORG": "a.test:1"}))
 
 
 def test_a_host_is_shown_with_its_address():
