@@ -1,18 +1,24 @@
-"""Ports for the servers of tests: free, and not such as outgoing connections are given."""
+"""Ports for the servers of tests: free, and not such as outgoing connections are given.
 
+Where several test processes run side by side, each has ports of its own to give.
+"""
+
+import os
 import random
 import socket
 from pathlib import Path
 
 _LOWEST = 10_000
 _given: set[int] = set()
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))  # noqa: TID251 - xdist's
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))  # noqa: TID251 - xdist's
 _chance = random.SystemRandom()
 
 
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that nobody uses, and that we have not given before."""
     while True:
-        port = _chance.randrange(_LOWEST, _highest())
+        port = _chance.randrange(_LOWEST + _WORKER, _highest(), _WORKERS)
         if port not in _given and _is_free(port):
             _given.add(port)
             return port
