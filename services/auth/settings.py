@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from kernel.settings import Duration, PostroomSettings, split_words
+from kernel.names import NamesSettings
+from kernel.settings import Duration, split_words
 from services.auth.core.grants import WHOLE_ADDRESS
 from services.auth.core.lan import GATEWAY, parse_network, trusted_network
 
@@ -38,7 +39,7 @@ class ChallengeSecretsFor(StrEnum):
     APP_PASSWORDS = "app-passwords"
 
 
-class Settings(PostroomSettings):
+class Settings(NamesSettings):
     """Each field is documented here and only here."""
 
     model_config = SettingsConfigDict(

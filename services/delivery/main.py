@@ -11,6 +11,7 @@ from functools import partial
 from kernel.bus.port import REMOTE
 from kernel.http import Peer
 from kernel.model.events import DirectoryChanged, Local, MailRouted, Nowhere, Remote
+from kernel.names import NameServers
 from kernel.platform import Platform
 from kernel.runtime import Service, run
 from services.delivery.adapters.dialling import Dialler, Dialling
@@ -53,7 +54,7 @@ def smtp_courier(platform: Platform, settings: Settings, orders: Orders) -> Smtp
     standing = parse_routes(settings.routes)
     directions = RoutedDirections(
         lambda: (*orders.now.routes, *standing),
-        otherwise=DnsDirections(Resolver(), our_name, settings.remote_port),
+        otherwise=DnsDirections(Resolver(NameServers.of(settings)), our_name, settings.remote_port),
     )
     dialling = Dialling(our_name, settings.timeouts(), settings.connect_timeout.total_seconds())
     manners = Manners(

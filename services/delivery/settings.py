@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from kernel.settings import Duration, PostroomSettings
+from kernel.names import NamesSettings
+from kernel.settings import Duration
 from services.delivery.core.routes import parse_routes
 from services.delivery.core.schedule import GIVE_UP_AFTER, LADDER
 from services.delivery.core.smtp_client import Phase
@@ -35,7 +36,7 @@ def _wait(purpose: str, **default: float) -> Any:  # noqa: ANN401 - as pydantic'
     return Field(default=timedelta(**default), gt=timedelta(0), description=purpose)
 
 
-class Settings(PostroomSettings):
+class Settings(NamesSettings):
     """Read from ``POSTROOM_DELIVERY_*``. Durations are seconds, or like ``15m``, ``4h``, ``5d``."""
 
     model_config = SettingsConfigDict(env_prefix="POSTROOM_DELIVERY_", populate_by_name=True)

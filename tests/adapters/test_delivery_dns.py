@@ -2,13 +2,9 @@
 
 import asyncio
 
-import dns.asyncresolver
-import dns.flags
-import dns.message
-import dns.rcode
-import dns.rrset
 import pytest
 
+from kernel.names import NameServers
 from services.delivery.adapters.dns import (
     DnsDirections,
     DnsUnavailableError,
@@ -26,6 +22,7 @@ from services.delivery.core.exchangers import (
 )
 from services.delivery.core.routes import Host, parse_routes
 from services.delivery.ports import Site
+from tests.support.names import SERVFAIL, name_server
 
 US = "mx.ours.test"
 
@@ -180,47 +177,20 @@ async def test_a_route_needs_no_name_server():
     assert await ways.find("y.test") == NO_SUCH_DOMAIN
 
 
-class NameServer(asyncio.DatagramProtocol):
-    """A name server for a few names; ``broken.test`` has a broken one."""
-
-    ZONE = {  # noqa: RUF012 - it is never changed
-        ("x.test.", "MX"): ["10 A.test.", "20 b.test."],
-        ("a.test.", "A"): ["192.0.2.1"],
-        ("a.test.", "AAAA"): ["2001:db8::1"],
-        ("empty.test.", "TXT"): ["here"],
-        ("null.test.", "MX"): ["0 ."],
-    }
-
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def datagram_received(self, data, addr):
-        query = dns.message.from_wire(data)
-        question = query.question[0]
-        name, kind = question.name.to_text().lower(), question.rdtype.name
-        answer = dns.message.make_response(query)
-        answer.flags |= dns.flags.RA
-        if name == "broken.test.":
-            answer.set_rcode(dns.rcode.SERVFAIL)
-        elif not any(known == name for known, _ in self.ZONE):
-            answer.set_rcode(dns.rcode.NXDOMAIN)
-        elif (name, kind) in self.ZONE:
-            records = self.ZONE[name, kind]
-            answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", kind, *records))
-        self.transport.sendto(answer.to_wire(), addr)
+ZONE = {
+    ("x.test", "MX"): ["10 A.test.", "20 b.test."],
+    ("a.test", "A"): ["192.0.2.1"],
+    ("a.test", "AAAA"): ["2001:db8::1"],
+    ("empty.test", "TXT"): ["here"],
+    ("null.test", "MX"): ["0 ."],
+    ("broken.test", "MX"): SERVFAIL,
+}
 
 
 @pytest.fixture
 async def resolver():
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(NameServer, ("127.0.0.1", 0))
-    inner = dns.asyncresolver.Resolver(configure=False)
-    inner.nameservers = ["127.0.0.1"]
-    inner.port = transport.get_extra_info("sockname")[1]
-    asking = Resolver(lifetime=0.5)
-    asking._resolver = inner
-    yield asking
-    transport.close()
+    async with name_server(ZONE) as server:
+        yield Resolver(NameServers([server.address]))
 
 
 async def test_the_resolver_reads_records(resolver):

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kernel.model.envelope import Body
-from services.ingress.checks.names import NamesUnavailableError
+from kernel.names import NamesUnavailableError
 from services.ingress.checks.signatures import check_signature
 from services.ingress.core.dkim import signatures_in, signed_octets
 from services.ingress.core.effects import Offer

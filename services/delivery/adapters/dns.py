@@ -5,14 +5,11 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
-from typing import Any, Protocol
-
-import dns.asyncresolver
-import dns.exception
-import dns.resolver
+from typing import Protocol
 
 from kernel.model.reply import Reply
 from kernel.model.sending import Route, route_for
+from kernel.names import NameServers, NamesUnavailableError
 from services.delivery.core.exchangers import (
     LOOP,
     NO_DNS,
@@ -39,7 +36,7 @@ class DnsUnavailableError(Exception):
     """No name server gave an answer: ask again later."""
 
 
-class NameServers(Protocol):
+class Records(Protocol):
     """Answers questions about names, with nothing if the name has no such record."""
 
     async def mx(self, name: str) -> list[Exchanger]:
@@ -52,7 +49,7 @@ class NameServers(Protocol):
 class DnsDirections:
     """Asks DNS. Many who ask for one domain at a time share one look-up."""
 
-    def __init__(self, name_servers: NameServers, our_name: str, port: int) -> None:
+    def __init__(self, name_servers: Records, our_name: str, port: int) -> None:
         self._name_servers = name_servers
         self._our_name = our_name
         self._port = port
@@ -131,42 +128,30 @@ class RoutedDirections:
 
 
 class Resolver:
-    """The name servers of ``/etc/resolv.conf``, asked by dnspython."""
+    """The name servers of the settings."""
 
-    def __init__(self, lifetime: float = 15.0) -> None:
-        self._lifetime = lifetime
-        self._resolver: dns.asyncresolver.Resolver | None = None
+    def __init__(self, names: NameServers) -> None:
+        self._names = names
 
     async def mx(self, name: str) -> list[Exchanger]:
         """Return the MX records. Raises `NoSuchNameError`, `DnsUnavailableError`."""
-        records = await self._ask(name, "MX")
-        return [Exchanger(r.preference, _text(r.exchange)) for r in records]
+        return [Exchanger.parse(record) for record in await self._ask(name, "MX")]
 
     async def addresses(self, name: str) -> list[str]:
         """Return the IP addresses, IPv4 first. Raises `NoSuchNameError`, `DnsUnavailableError`."""
         kinds = (self._ask(name, kind) for kind in ("A", "AAAA"))
         answers = await asyncio.gather(*kinds, return_exceptions=True)
-        records = chain.from_iterable(a for a in answers if not isinstance(a, BaseException))
-        found = [str(record.address) for record in records]
+        found = [*chain.from_iterable(a for a in answers if not isinstance(a, BaseException))]
         failure = next((a for a in answers if isinstance(a, BaseException)), None)
         if failure is not None and not found:
             raise failure
         return found
 
-    async def _ask(self, name: str, kind: str) -> list[Any]:
+    async def _ask(self, name: str, kind: str) -> tuple[str, ...]:
         try:
-            if self._resolver is None:
-                self._resolver = dns.asyncresolver.Resolver()
-                self._resolver.cache = dns.resolver.LRUCache(10_000)
-            answer = await self._resolver.resolve(
-                f"{name}.", kind, lifetime=self._lifetime, raise_on_no_answer=False
-            )
-        except dns.resolver.NXDOMAIN as error:
-            raise NoSuchNameError(name) from error
-        except (dns.exception.DNSException, OSError) as error:
-            raise DnsUnavailableError(f"{name}: {error}") from error
-        return list(answer)
-
-
-def _text(name: object) -> str:
-    return str(name).rstrip(".").lower()
+            answer = await self._names.ask(name, kind)
+        except NamesUnavailableError as error:
+            raise DnsUnavailableError(str(error)) from error
+        if not answer.exists:
+            raise NoSuchNameError(name)
+        return answer.records

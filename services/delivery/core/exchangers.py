@@ -21,6 +21,12 @@ class Exchanger:
     preference: int
     name: str
 
+    @classmethod
+    def parse(cls, record: str) -> "Exchanger":
+        """Return the record that ``10 mx.example.org`` spells."""
+        preference, _, name = record.partition(" ")
+        return cls(int(preference), name.rstrip("."))
+
 
 def order(
     domain: str,

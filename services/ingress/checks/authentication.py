@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from publicsuffixlist import PublicSuffixList
 
 from kernel.model.reply import Reply
-from services.ingress.checks.names import Names, NamesUnavailableError
+from kernel.names import NamesUnavailableError
+from services.ingress.checks.names import Names
 from services.ingress.checks.port import Arrival
 from services.ingress.checks.settings import Dmarc
 from services.ingress.checks.signatures import check_signature, result_of

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from kernel.model.reply import Reply
-from services.ingress.checks.names import Names, NamesUnavailableError
+from kernel.names import NamesUnavailableError
+from services.ingress.checks.names import Names
 from services.ingress.checks.port import Arrival, CheckUnavailableError
 from services.ingress.core.authres import AuthResult
 from services.ingress.core.checks import Finding

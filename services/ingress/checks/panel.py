@@ -10,6 +10,7 @@ import structlog
 from publicsuffixlist import PublicSuffixList
 
 from kernel import maillog
+from kernel.names import NameServers
 from services.ingress.checks import metrics
 from services.ingress.checks.authentication import Authentication
 from services.ingress.checks.clamd import Clamd
@@ -78,7 +79,8 @@ async def open_panel(
     patience = settings.dns_timeout.total_seconds()
     async with AsyncExitStack() as stack:
         clock = asyncio.get_running_loop().time
-        names = await stack.enter_async_context(Names(settings.name_servers, patience, clock))
+        asked = Names(NameServers.of(settings), patience, clock)
+        names = await stack.enter_async_context(asked)
         checks: list[Check] = []
         if settings.authenticate:
             suffixes = await asyncio.to_thread(PublicSuffixList)

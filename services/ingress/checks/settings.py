@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import ip_address
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from kernel.settings import Duration, PostroomSettings, host_and_port, split_words
+from kernel.names import NamesSettings
+from kernel.settings import Duration, host_and_port, split_words
 from services.ingress.core.dnslists import DnsList
 
 
@@ -32,11 +32,6 @@ def _dns_list(text: str) -> str:
     return text
 
 
-def _name_server(text: str) -> str:
-    ip_address(host_and_port(text)[0])
-    return text
-
-
 def _place(text: str) -> str:
     if text and not text.startswith("/"):
         host_and_port(text)
@@ -44,21 +39,14 @@ def _place(text: str) -> str:
 
 
 OffAtFirst = Literal["dnslists", "reverse", "greylist", "rspamd", "clamd"]
-NameServer = Annotated[str, AfterValidator(_name_server)]
 Words = (NoDecode, BeforeValidator(split_words))
 
 
-class CheckSettings(PostroomSettings):
+class CheckSettings(NamesSettings):
     """What is checked of mail from strangers: who is not on the LAN, nor logged in, nor granted."""
 
     model_config = SettingsConfigDict(env_prefix="POSTROOM_INGRESS_", populate_by_name=True)
 
-    name_servers: Annotated[tuple[NameServer, ...], *Words] = Field(
-        default=(),
-        validation_alias="POSTROOM_DNS",
-        description="Name servers that the checks of strangers' mail ask, as ADDRESS:PORT, parted "
-        "by commas; empty: those of the system.",
-    )
     authenticate: bool = Field(
         default=True,
         description="Check SPF, DKIM and DMARC of mail from strangers, and say what came of it in "

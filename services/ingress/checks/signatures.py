@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from services.ingress.checks.names import Names, NamesUnavailableError
+from kernel.names import NamesUnavailableError
+from services.ingress.checks.names import Names
 from services.ingress.checks.port import Arrival
 from services.ingress.core.authres import AuthResult
 from services.ingress.core.dkim import (

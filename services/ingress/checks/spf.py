@@ -2,7 +2,8 @@
 
 from spftrace import BaseResolver, DnsError, Evaluator, Limits
 
-from services.ingress.checks.names import Names, NamesUnavailableError
+from kernel.names import NamesUnavailableError
+from services.ingress.checks.names import Names
 from services.ingress.core.authres import AuthResult
 from services.ingress.core.effects import Offer
 
