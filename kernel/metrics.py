@@ -4,7 +4,7 @@ A service's own metrics stand with the service. Children of a labelled metric ar
 looked up once and kept: the look-up costs more than the count.
 """
 
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
 EVENTS_PUBLISHED = Counter(
     "postroom_events_published_total", "Events the bus has confirmed.", ["event"]
@@ -15,7 +15,6 @@ EVENTS_HANDLED = Counter(
     ["event", "outcome"],
 )
 EVENTS_PARKED = Counter("postroom_events_parked_total", "Events put aside as unhandled.", ["event"])
-QUEUE_READY = Gauge("postroom_queue_ready", "Events that wait for a consumer.", ["queue"])
 
 
 def exposition() -> tuple[bytes, str]:

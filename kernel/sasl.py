@@ -5,9 +5,10 @@ sent the decoded responses, and auth's `LoginAnswer`, which it returns in the en
 raises `ValueError` when the client does not keep to the mechanism.
 
 Secrets are auth's alone: here nothing is compared. The nonce of a challenge comes from
-outside, unpredictable and used once.
+outside, unpredictable and used once (`fresh_nonce`).
 """
 
+import secrets
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from kernel.model.questions import LoginAnswer, LoginVerdict
 
 MAX_LINE = 12_288
 """Octets of a line in an exchange, without its CRLF (RFC 4954 §4)."""
+_NONCE = 18
+"""Octets that nobody can foresee."""
 _CANCEL = b"*"
 _EMPTY = b"="
 _REFUSED = LoginAnswer(LoginVerdict.REFUSED)
@@ -52,6 +55,11 @@ Step = Challenge | Shown | LoginAnswer | Fault
 
 Dialogue = Generator[bytes | Shown, "bytes | LoginAnswer", LoginAnswer]
 Mechanism = Callable[[bytes | None, str], Dialogue]
+
+
+def fresh_nonce(hostname: str) -> str:
+    """Return what RFC 2195 §2 wants of a challenge, and RFC 5802 §5.1 of a nonce."""
+    return f"{secrets.token_urlsafe(_NONCE)}@{hostname}"
 
 
 def _plain(initial: bytes | None, _: str) -> Dialogue:

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar, cast
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from yarl import URL
 
-from kernel import metrics, wire
+from kernel import wire
 from kernel.bus.handling import Handling, call_listener
 from kernel.bus.port import (
     BusClosedError,
@@ -127,10 +127,7 @@ class RabbitBus:
         taken: dict[str, int] = {}
         for consumer in self._consumers:
             taken[consumer.queue] = taken.get(consumer.queue, 0) + consumer.in_hand
-        states = await self._desk.queues(taken)
-        for state in states:
-            metrics.QUEUE_READY.labels(state.name).set(state.ready)
-        return states
+        return await self._desk.queues(taken)
 
     async def parked(self, limit: int = 100) -> tuple[Parked, ...]:
         """See the port."""

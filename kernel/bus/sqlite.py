@@ -155,13 +155,10 @@ class SqliteBus:
     async def queues(self) -> tuple[QueueState, ...]:
         """See the port."""
         counts = await self._ask(Tables.counts)
-        states = tuple(
+        return tuple(
             QueueState(name, *counts.get(name, (0, 0, 0, 0)))
             for name in (*_QUEUES.values(), _PARKED)
         )
-        for state in states:
-            metrics.QUEUE_READY.labels(state.name).set(state.ready)
-        return states
 
     async def parked(self, limit: int = 100) -> tuple[Parked, ...]:
         """See the port."""

@@ -5,7 +5,6 @@ mail for a while.
 """
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from kernel.http import Peer
 from kernel.listening import Listening, listen
 from kernel.platform import Platform
 from kernel.runtime import Service, run
+from kernel.sasl import fresh_nonce
 from kernel.tls import Certificates, open_certificates
 from services.collect.adapters.doorkeeper import HttpDoorkeeper
 from services.collect.core.doorway import Doorway
@@ -75,7 +75,7 @@ def _entrance(
 ) -> Entrance:
     doorway = Doorway(
         name,
-        new_nonce=lambda: f"{secrets.token_hex(16)}@{platform.settings.hostname}",
+        new_nonce=partial(fresh_nonce, platform.settings.hostname),
         binding=certificates.binding,
         mechanisms=settings.mechanisms,
         plaintext=settings.plaintext,

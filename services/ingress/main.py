@@ -5,10 +5,11 @@ Emits `MailAccepted`. Asks auth who may do what.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import Any
 
 import structlog
 
@@ -21,6 +22,7 @@ from kernel.model.reply import Reply
 from kernel.platform import Platform
 from kernel.proxied import Balancers
 from kernel.runtime import Service, run
+from kernel.sasl import fresh_nonce
 from kernel.tls import Certificates, open_certificates
 from services.ingress.adapters.directory import HttpDirectory
 from services.ingress.adapters.visiting import Caller
@@ -38,9 +40,6 @@ from services.ingress.ports import Directory
 from services.ingress.pressure import Pressure
 from services.ingress.selftest import SelfTest
 from services.ingress.settings import Settings
-
-_NONCE = 18
-"""Octets that nobody can foresee."""
 
 _log = structlog.get_logger("ingress")
 
@@ -92,15 +91,24 @@ class _House:
             self.callers,
         )
 
+    def chores(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """Yield what has to be done for as long as anybody may come in."""
+        yield self.platform.bus.listen(DirectoryChanged, self.policies.notice)
+        yield self.crowd.look_after()
+        yield self.pressure.follow()
+        for name in self.settings.listeners:
+            yield self.policies.follow(name)
+
     def _doorway(self, listener: Listener) -> Doorway:
         return Doorway(
             listener,
             hostname=self.platform.settings.hostname,
             domain=self.platform.settings.domain,
             new_id=self._new_id,
-            new_nonce=self._new_nonce,
+            new_nonce=partial(fresh_nonce, self.platform.settings.hostname),
             at_door=self.pressure.at_door,
             at_mail=self._at_mail,
+            at_data=self._at_data,
             max_errors=self.settings.max_errors,
             max_unknown=self.settings.max_unknown,
             max_hops=self.settings.max_hops,
@@ -112,36 +120,54 @@ class _House:
             return replies.NO_ROOM
         return self.pressure.at_mail()
 
+    def _at_data(self) -> Reply | None:
+        return replies.NO_ROOM if self.budget.is_spent else self.pressure.at_data()
+
     def _new_id(self) -> MailId:
         return new_mail_id(self.platform.clock(), secrets.token_bytes)
-
-    def _new_nonce(self) -> str:
-        """Return what RFC 2195 §2 wants of a challenge, and RFC 5802 §5.1 of a nonce."""
-        return f"{secrets.token_urlsafe(_NONCE)}@{self.platform.settings.hostname}"
 
 
 @asynccontextmanager
 async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[Ingress]:
     """Take mail meanwhile; at the end see everybody out."""
+    async with (
+        _open_house(platform, settings) as house,
+        asyncio.TaskGroup() as group,
+        AsyncExitStack() as stack,
+    ):
+        tasks = [group.create_task(chore) for chore in house.chores()]
+        stack.callback(_cancel, tasks)
+        stack.push_async_callback(house.crowd.see_out, platform.settings.grace.total_seconds())
+        entrances = {name: house.entrance(name) for name in settings.listeners}
+        addresses = {}
+        for name, where in settings.listeners.items():
+            listening = await _listen(entrances[name], where, settings)
+            stack.callback(listening.close)
+            addresses[name] = listening.address
+        if settings.self_test:
+            test = _self_test(house, entrances, addresses)
+            tasks.append(group.create_task(test.follow()))
+            tasks.append(group.create_task(platform.bus.listen(DirectoryChanged, test.notice)))
+        yield Ingress(addresses, house.policies, house.crowd)
+
+
+@asynccontextmanager
+async def _open_house(platform: Platform, settings: Settings) -> AsyncIterator[_House]:
     common = platform.settings
     peer = Peer(common.auth_url, common.service_token.get_secret_value())
-    listeners = settings.listeners
     async with (
         open_certificates(settings, common.hostname, platform.clock) as certificates,
         HttpDirectory(peer) as directory,
         open_panel(settings, common.hostname, directory) as panel,
-        asyncio.TaskGroup() as group,
     ):
-        policies = Policies(directory, listeners)
-        crowd = Crowd(settings.times)
         pressure = Pressure(platform, settings.max_backlog)
         platform.health.watch("pressure", pressure.trouble)
-        house = _House(
+        yield _House(
             platform,
             settings,
-            policies,
+            Policies(directory, settings.listeners),
             directory,
-            crowd,
+            Crowd(settings.times),
             pressure,
             panel,
             certificates,
@@ -149,23 +175,6 @@ async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[
             budget=Budget(settings.max_octets),
             handshakes=Handshakes(settings.max_handshakes, HANDSHAKE),
         )
-        entrances = {name: house.entrance(name) for name in listeners}
-        chores = [platform.bus.listen(DirectoryChanged, policies.notice), crowd.look_after()]
-        chores += [pressure.follow(), *(policies.follow(name) for name in listeners)]
-        tasks = [group.create_task(chore) for chore in chores]
-        async with AsyncExitStack() as stack:
-            stack.callback(_cancel, tasks)
-            stack.push_async_callback(crowd.see_out, common.grace.total_seconds())
-            addresses = {}
-            for name, where in listeners.items():
-                listening = await _listen(entrances[name], where, settings)
-                stack.callback(listening.close)
-                addresses[name] = listening.address
-            if settings.self_test:
-                test = _self_test(house, entrances, addresses)
-                tasks.append(group.create_task(test.follow()))
-                tasks.append(group.create_task(platform.bus.listen(DirectoryChanged, test.notice)))
-            yield Ingress(addresses, policies, crowd)
 
 
 def _self_test(

@@ -77,6 +77,14 @@ class Pressure:
                 self._breakers[cause] = breaker.trying(now, self._patience)
         return refused
 
+    def at_data(self) -> Reply | None:
+        """Return what a client hears at DATA, whose mail was welcome a moment ago; or None.
+
+        It may be the one that tries: what became of others does not count any more.
+        """
+        causes = [Cause.BUS] if self._platform.bus.trouble() else []
+        return refusal([*causes, *(self._measured.keys() & {Cause.ROOM})])
+
     def failed(self, cause: Cause, why: str) -> None:
         """Note that a mail could not be published, or stored."""
         self._breakers[cause] = self._breakers[cause].failed(self._uptime(), self._patience)

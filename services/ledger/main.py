@@ -13,7 +13,6 @@ import structlog
 
 from kernel.bus.port import BusUnavailableError
 from kernel.http import Peer
-from kernel.metrics import QUEUE_READY
 from kernel.model.events import MailDeferred, MailTraced
 from kernel.platform import Platform, with_password
 from kernel.runtime import Service, run
@@ -24,7 +23,7 @@ from services.ledger.adapters.doorkeeper import Doorkeeper
 from services.ledger.adapters.reading import Reading
 from services.ledger.adapters.waiting import SqlWaitingRoom
 from services.ledger.edge import Desk, application
-from services.ledger.metrics import DRIFT, OPEN, WAITING
+from services.ledger.metrics import DRIFT, OPEN, QUEUE_READY, WAITING
 from services.ledger.ports import StoreUnavailableError
 from services.ledger.service import Intake, Ledger
 from services.ledger.settings import Settings

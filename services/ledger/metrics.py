@@ -8,6 +8,7 @@ DRIFT = Gauge(
     "postroom_ledger_drift",
     "Recipients that neither ended nor wait, and of whom nobody has spoken for long.",
 )
+QUEUE_READY = Gauge("postroom_queue_ready", "Events that wait for a consumer.", ["queue"])
 TRACES = Counter("postroom_ledger_traces_total", "Traces kept, twins included.")
 RELEASED = Counter("postroom_ledger_released_total", "Legs that were due and were published.")
 SERVED = Counter(

@@ -193,7 +193,9 @@ async def test_who_does_not_read_is_dropped_and_costs_no_more_than_a_breath(tmp_
 
 async def test_messages_on_their_way_in_have_a_budget(tmp_path):
     async with open_house(tmp_path, max_octets=65_536) as house:
-        slow = []
+        early, slow = await house.connect(), []
+        early.send(HELLO + MAIL + ANN)
+        assert (await early.replies(4))[-1] == "250"
         for _ in range(2):
             client, codes = await say(house, HELLO + MAIL + ANN + b"DATA\r\n", 5)
             assert codes[-1] == "354"
@@ -206,12 +208,14 @@ async def test_messages_on_their_way_in_have_a_budget(tmp_path):
         await other.ask("EHLO x")
         refusal = await other.ask("MAIL FROM:<>")
         assert refusal == "452 4.3.1 No room for more messages right now, try again later"
+        assert await early.ask("DATA") == refusal
 
         for client in slow:
             client.send(b"\r\n.\r\n")
             assert (await client.reply())[:3] == "250"
         assert metrics.octets_held._value.get() == 0
         assert (await other.ask("MAIL FROM:<>"))[:3] == "250"
+        assert (await early.ask("DATA"))[:3] == "354"
 
 
 async def test_who_leaves_in_the_middle_takes_nothing_of_the_budget_along(tmp_path):

@@ -138,6 +138,7 @@ class Conversation:
                 new_nonce=lambda: f"nonce{next(nonces)}",
                 at_door=lambda: None,
                 at_mail=lambda: None,
+                at_data=lambda: None,
                 trusts=lambda _: listener.greet_pause == 0,
             ),
             "192.0.2.1",

@@ -18,9 +18,9 @@ class Doorway:
     """A listener, and what all of them share.
 
     ``new_id`` makes mail ids, ``new_nonce`` what nobody can foresee and nobody has seen before;
-    ``at_door`` and ``at_mail`` return what a client hears while no mail can be taken, instead of
-    the greeting and to MAIL; whoever is let by at MAIL should go on. ``trusts`` says whether a
-    client is believed whom it speaks for.
+    ``at_door``, ``at_mail`` and ``at_data`` return what a client hears while no mail can be taken,
+    instead of the greeting, to MAIL, and to DATA or a first chunk; whoever is let by at MAIL
+    should go on. ``trusts`` says whether a client is believed whom it speaks for.
     """
 
     listener: Listener
@@ -30,6 +30,7 @@ class Doorway:
     new_nonce: Callable[[], str]
     at_door: Callable[[], Reply | None]
     at_mail: Callable[[], Reply | None]
+    at_data: Callable[[], Reply | None]
     max_errors: int = 20
     max_unknown: int = 10
     max_hops: int = 50

@@ -37,7 +37,10 @@ class Receiving(Mailing):
         return self._reception is not None
 
     def on_data(self, argument: str) -> None:
-        """Begin to receive the message: DATA (RFC 5321 §4.1.1.4)."""
+        """Begin to receive the message: DATA (RFC 5321 §4.1.1.4).
+
+        Who has to wait for room may say it again: the mail is as it was.
+        """
         refusal = replies.NO_ARGUMENT if argument else self._refuse_data()
         if refusal is not None:
             self._miss(refusal)
@@ -68,7 +71,7 @@ class Receiving(Mailing):
             return replies.MAIL_FIRST
         if self._reception is not None:
             return replies.CHUNKS_HAVE_BEGUN
-        return None if mail.recipients else _no_recipients(mail)
+        return self._doorway.at_data() if mail.recipients else _no_recipients(mail)
 
     def _refuse_chunk(self) -> Reply | None:
         if self._mail is not None and not self._is_extended:

@@ -114,6 +114,7 @@ def calm(doorway: Doorway) -> Doorway:
         new_id=lambda: "self-test",
         at_door=lambda: None,
         at_mail=lambda: None,
+        at_data=lambda: None,
         max_errors=_PATIENCE,
         max_unknown=_PATIENCE,
     )

@@ -29,7 +29,7 @@ HELLO = b"EHLO client.example\r\n"
 ENVELOPE = b"MAIL FROM:<bob@elsewhere.test>\r\nRCPT TO:<ann@ours.test>\r\n"
 
 
-def make_doorway(listener=LISTENER, *, blocked=False, **limits):
+def make_doorway(listener=LISTENER, *, blocked=False, at_data=lambda: None, **limits):
     ids, nonces = itertools.count(1), itertools.count(1)
     return Doorway(
         listener,
@@ -39,6 +39,7 @@ def make_doorway(listener=LISTENER, *, blocked=False, **limits):
         new_nonce=lambda: f"nonce-{next(nonces)}",
         at_door=lambda: None,
         at_mail=lambda: REFUSED if blocked else None,
+        at_data=at_data,
         **limits,
     )
 

@@ -171,6 +171,25 @@ def test_what_cannot_be_stored_is_no_matter_of_publishing(house):
     assert house.pressure.at_mail() is None
 
 
+def test_the_mail_that_tries_may_send_its_data(house):
+    house.fail(3)
+    house.now += 5
+    assert house.pressure.at_mail() is None
+
+    assert house.pressure.at_data() is None
+
+
+def test_a_bus_and_a_disk_that_fail_after_mail_are_told_at_data(house):
+    assert house.pressure.at_mail() is None
+
+    house.platform.bus.failure = BusUnavailableError("memory alarm")
+    assert house.pressure.at_data() == MAIL_LATER
+    house.platform.bus.failure = None
+    house.platform.blobs.short_of = "the disk is full"
+    house.look()
+    assert house.pressure.at_data() == NO_ROOM
+
+
 @pytest.mark.parametrize("name", ["MailAccepted", "MailTraced"])
 def test_a_long_queue_behind_us_stops_the_mail_until_it_is_short(name):
     house = House(max_backlog=100)

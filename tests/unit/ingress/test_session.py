@@ -12,6 +12,7 @@ from kernel.model.questions import PlaintextAuth, RelayAnswer, TlsMode
 from kernel.model.reply import Reply
 from kernel.sasl import MECHANISMS
 from services.ingress.core import effects, replies
+from services.ingress.core.pressure import NO_ROOM
 from tests.support.mail import ANN, BOB
 from tests.unit.ingress.talk import ENVELOPE, HELLO, LISTENER, TAKEN, TLS, talk
 
@@ -156,6 +157,23 @@ def test_a_blocked_bus_is_told_at_mail():
     one = talk(HELLO, b"MAIL FROM:<bob@elsewhere.test>\r\n", blocked=True)
 
     assert one.said.endswith(b"451 4.3.2 Cannot take mail right now, try again later\r\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "afterwards"),
+    [(DATA, ["354"]), (b"BDAT 6 LAST\r\nRSET\r\n", ["503"])],
+    ids=["DATA may be said again", "without its chunk the mail is none"],
+)
+def test_room_that_ran_out_after_mail_is_told_before_the_data(command, afterwards):
+    answers = iter([NO_ROOM])
+
+    one = talk(HELLO, ENVELOPE, command, at_data=lambda: next(answers, None))
+    assert one.said.endswith(b"452 4.3.1 No room for more mail right now, try again later\r\n")
+    one.send(command)
+
+    assert one.codes[-1:] == afterwards
+    assert one.mails == []
+    assert not one.core.is_closed
 
 
 def test_twenty_errors_are_too_many():
