@@ -43,7 +43,7 @@ async def serve(platform: Platform, settings: Settings) -> None:
                     Remote: remote,
                     Nowhere: NowhereCourier(),
                 },
-                schedule=RetrySchedule(settings.retry, settings.give_up_after),
+                schedule=RetrySchedule(settings.retry, settings.give_up_after, settings.warn_after),
             )
             await _work(platform, settings, orders, delivery)
 

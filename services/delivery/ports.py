@@ -16,11 +16,13 @@ from services.delivery.core.routes import Host
 class Carried:
     """A leg was tried. Whoever is not in ``replies`` has had no answer.
 
-    ``host`` gave the answers; ``None`` if it did not come to a conversation.
+    ``host`` gave the answers; ``None`` if it did not come to a conversation. One that has
+    taken the sender's wishes for reports (``passed_dsn``) reports on what it took over itself.
     """
 
     replies: Mapping[Address, Reply]
     host: Host | None = None
+    passed_dsn: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from kernel.names import NamesSettings
 from kernel.settings import Duration
 from services.delivery.core.routes import parse_routes
-from services.delivery.core.schedule import GIVE_UP_AFTER, LADDER
+from services.delivery.core.schedule import GIVE_UP_AFTER, LADDER, WARN_AFTER
 from services.delivery.core.smtp_client import Phase
 
 
@@ -70,6 +70,10 @@ class Settings(NamesSettings):
     give_up_after: Duration = _wait(
         "How long a message may wait before its sender gets it back.",
         seconds=GIVE_UP_AFTER.total_seconds(),
+    )
+    warn_after: Duration = Field(
+        default=WARN_AFTER,
+        description="How long a message waits before its sender hears of it; 0 for never.",
     )
     site_connections: int = Field(
         default=20, ge=1, description="Connections of this worker to one site at a time."

@@ -437,3 +437,12 @@ async def test_a_report_is_better_sent_in_the_clear_than_lost(tmp_path):
 
     assert carried.replies[BOB].code == 250
     assert there.heard("MAIL") == ["MAIL FROM:<>"]
+
+
+@pytest.mark.parametrize(("ehlo", "passed"), [(None, True), (LOCK_STEP, False)])
+async def test_it_is_known_whether_the_wishes_for_reports_were_passed_on(ehlo, passed):
+    script = {"ehlo": ehlo} if ehlo else {}
+    async with remote(**script) as there, courier_to(there) as courier:
+        carried = await courier.carry(make_leg(BOB))
+
+    assert carried.passed_dsn is passed

@@ -88,7 +88,8 @@ class SmtpCourier:
             lane.keep(connection)
         else:
             connection.close()
-        return Carried(connection.client.replies, connection.host)
+        passed_dsn = "DSN" in connection.client.offers
+        return Carried(connection.client.replies, connection.host, passed_dsn)
 
     def _lane(self, site: Site) -> Lane:
         lane = self._lanes.get(site.name)

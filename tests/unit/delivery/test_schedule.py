@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -47,3 +48,39 @@ def test_the_last_attempt_falls_on_the_end_of_patience():
 
     assert due == NOON + timedelta(seconds=30)
     assert schedule.is_over(make_leg(BOB), due)
+
+
+@pytest.mark.parametrize(
+    ("warn_after", "waited", "told", "late"),
+    [
+        (4, 3, False, False),
+        (4, 4, False, True),
+        (4, 5, False, True),
+        (4, 5, True, False),
+        (0, 5, False, False),
+    ],
+    ids=["not yet", "now", "overdue", "told already", "never"],
+)
+def test_the_sender_is_warned_once(warn_after, waited, told, late):
+    schedule = RetrySchedule(warn_after=timedelta(hours=warn_after))
+    leg = replace(make_leg(BOB), late=told)
+
+    assert schedule.is_late(leg, NOON + timedelta(hours=waited)) is late
+
+
+def test_an_attempt_falls_on_the_moment_of_the_warning():
+    now = NOON + timedelta(hours=3, minutes=51)
+
+    assert SCHEDULE.due_after(make_leg(BOB, attempt=7), now) == NOON + timedelta(hours=4)
+    after = SCHEDULE.due_after(make_leg(BOB, attempt=7), NOON + timedelta(hours=4))
+    assert after > NOON + timedelta(hours=7)
+
+
+def test_what_its_sender_held_back_is_not_late_for_that():
+    held_until = NOON + timedelta(days=6)
+    leg = make_leg(BOB)
+    held = replace(leg, envelope=replace(leg.envelope, hold_until=held_until))
+
+    assert not SCHEDULE.is_late(held, held_until)
+    assert not SCHEDULE.is_over(held, held_until + timedelta(days=4))
+    assert SCHEDULE.is_over(held, held_until + timedelta(days=5))
