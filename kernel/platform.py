@@ -74,6 +74,10 @@ def open_mailboxes(settings: PlatformSettings) -> Mailboxes:
             from kernel.mailboxes import maildir
 
             return maildir.open_mailboxes(settings.mailboxes_url)
+        case "lmtp":
+            from kernel.mailboxes import lmtp
+
+            return lmtp.open_mailboxes(settings.mailboxes_url, settings.hostname)
         case scheme:
             raise UnknownSchemeError(f"mailboxes_url: no adapter for {scheme!r}")
 

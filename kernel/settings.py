@@ -83,7 +83,9 @@ class PlatformSettings(PostroomSettings):
         description="Contents over 64 KiB: `file:///FOLDER`, relative to where we run.",
     )
     mailboxes_url: str = Field(
-        default="maildir:///var/mail", description="Local mailboxes: `maildir:///FOLDER`."
+        default="maildir:///var/mail",
+        description="Local mailboxes: `maildir:///FOLDER`; or `lmtp://HOST:PORT`, `lmtp:///SOCKET` "
+        "where another server keeps them and hands them out, such as Dovecot.",
     )
     disk_reserve: ByteSize = Field(
         default=ByteSize(512 * 1024 * 1024),

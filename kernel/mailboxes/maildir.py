@@ -33,11 +33,21 @@ _SAFE = "+=@!#$&'*^`{|}~"
 class Maildirs:
     """One Maildir for each mailbox, below ``folder``."""
 
+    adds_trace = False
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def deliver(self, mailbox: Address, key: str, chunks: AsyncIterator[bytes]) -> bool:
-        """See `Mailboxes.deliver`."""
+    async def deliver(
+        self,
+        mailbox: Address,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        sender: Address | None = None,
+    ) -> bool:
+        """See `Mailboxes.deliver`. A Maildir has no place for the sender but its trace fields."""
+        del sender
         if not _KEY.fullmatch(key):
             raise ValueError(f"not the key of a message: {key!r}")
         maildir = self._path(mailbox)

@@ -1,4 +1,4 @@
-"""Mailboxes as services see them. Adapter: `kernel.mailboxes.maildir`."""
+"""Mailboxes as services see them. Adapters: `maildir` and `lmtp`, beside this."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
@@ -6,10 +6,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kernel.model.address import Address
+from kernel.model.reply import Reply
 
 
 class MailboxUnavailableError(Exception):
     """The mailbox cannot be written or read now: disk full, no permission, out of reach."""
+
+
+class MailboxRefusedError(Exception):
+    """Who keeps the mailbox does not want this message, now or later; ``reply`` says why."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
 
 
 class MailboxBusyError(Exception):
@@ -29,14 +38,26 @@ class StoredMessage:
 
 
 class Mailboxes(Protocol):
-    """One mailbox for each user; its name is the user's address."""
+    """One mailbox for each user; its name is the user's address.
 
-    async def deliver(self, mailbox: Address, key: str, chunks: AsyncIterator[bytes]) -> bool:
-        """Put a message into ``mailbox``; return once it is on stable storage.
+    Where ``adds_trace``, who keeps them adds Return-Path and Delivered-To itself (RFC 5321 §4.4).
+    """
+
+    adds_trace: bool
+
+    async def deliver(
+        self,
+        mailbox: Address,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        sender: Address | None = None,
+    ) -> bool:
+        """Put a message from ``sender`` into ``mailbox``; return once it is on stable storage.
 
         ``key`` is derived from the mail's id and the recipient: a message that is
         there already is left as it is, and False returned. Line ends are CRLF and
-        stay so. Raises `MailboxUnavailableError`.
+        stay so. Raises `MailboxRefusedError` or `MailboxUnavailableError`.
         """
 
     def claim(self, mailbox: Address) -> AbstractAsyncContextManager[None]:

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator
 
 from kernel.blobs.port import Blobs
-from kernel.mailboxes.port import Mailboxes, MailboxUnavailableError
+from kernel.mailboxes.port import Mailboxes, MailboxRefusedError, MailboxUnavailableError
 from kernel.model.address import Address
 from kernel.model.envelope import Content, Envelope
 from kernel.model.events import MailRouted
@@ -36,10 +36,13 @@ class MailboxCourier:
         return Carried({name: reply for name, reply in replies if isinstance(reply, Reply)})
 
     async def _deliver(self, envelope: Envelope, mailbox: Address) -> Reply:
-        head = trace_fields(envelope.sender, mailbox)
+        sender = envelope.sender
+        head = b"" if self._mailboxes.adds_trace else trace_fields(sender, mailbox)
         chunks = _chunks(head, envelope.content, self._blobs)
         try:
-            await self._mailboxes.deliver(mailbox, key_of(envelope, mailbox), chunks)
+            await self._mailboxes.deliver(mailbox, key_of(envelope, mailbox), chunks, sender=sender)
+        except MailboxRefusedError as refusal:
+            return refusal.reply
         except MailboxUnavailableError:
             return UNAVAILABLE
         return DELIVERED
