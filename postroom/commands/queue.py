@@ -1,9 +1,11 @@
 """`postroom queue`: mail that waits for its next attempt, and why."""
 
-from cyclopts import App
+from typing import Annotated
+
+from cyclopts import App, Parameter
 
 from kernel.clock import system_clock
-from postroom.client import Item, ledger
+from postroom.client import Item, given, ledger
 from postroom.show import AsJson, show, until
 
 app = App(name="queue")
@@ -19,26 +21,55 @@ COLUMNS = {
 
 
 @app.default
-async def list_(*, as_json: AsJson = False) -> None:
-    """List what waits, soonest first."""
+async def list_(*, domain: str = "", as_json: AsJson = False) -> None:
+    """List what waits, soonest first.
+
+    Parameters
+    ----------
+    domain
+        Only mail for this domain.
+
+    """
     async with ledger() as api:
-        waiting = await api.every("v1/waiting")
+        waiting = await api.every("v1/waiting", domain=domain)
     show(waiting, COLUMNS, as_json=as_json, spoken=_spoken)
 
 
 @app.command
-async def retry(leg: str) -> None:
-    """Try a leg at once.
+async def retry(
+    leg: str = "",
+    *,
+    domain: str | None = None,
+    sender: Annotated[str | None, Parameter(name="--from")] = None,
+    mail: str | None = None,
+    everything: Annotated[bool, Parameter(name="--all", negative="")] = False,
+) -> None:
+    """Try waiting mail at once, where its route leads by now.
 
     Parameters
     ----------
     leg
-        Its id, as `postroom queue` shows it.
+        The id of one leg, as `postroom queue` shows it.
+    domain
+        All that waits for this domain.
+    sender
+        All that waits of this sender; empty for reports.
+    mail
+        All legs of this mail.
+    everything
+        All that waits.
 
     """
+    chosen = given(domain=domain, sender=sender, mail=mail) | ({"all": True} if everything else {})
+    if bool(leg) == bool(chosen):
+        raise ValueError("say what to try: a leg, or --domain, --from, --mail, or --all")
     async with ledger() as api:
-        await api.post("v1/waiting", leg, "retry")
-    print(f"{leg} is due now")
+        if leg:
+            await api.post("v1/waiting", leg, "retry")
+            print(f"{leg} is due now")
+        else:
+            made_due = (await api.post("v1/waiting/retry", body=chosen))["legs"]
+            print(f"{made_due} {'leg is' if made_due == 1 else 'legs are'} due now")
 
 
 def _spoken(leg: Item) -> Item:

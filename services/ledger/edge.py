@@ -14,9 +14,21 @@ from kernel.platform import Platform
 from kernel.problems import describe_problems, tell_problems
 from services.ledger.adapters.doorkeeper import Doorkeeper
 from services.ledger.adapters.reading import MailFilter, Reading
-from services.ledger.adapters.waiting import SqlWaitingRoom
+from services.ledger.adapters.waiting import SqlWaitingRoom, WaitingFilter
 from services.ledger.gate import HEALTH, TROUBLES, guard
-from services.ledger.views import Counts, Mail, Page, ParkedEvent, Queue, Queues, Story, Waiting
+from services.ledger.views import (
+    Counts,
+    Domain,
+    Mail,
+    Page,
+    ParkedEvent,
+    Queue,
+    Queues,
+    Retried,
+    Retry,
+    Story,
+    Waiting,
+)
 
 PARKED = "parked"
 
@@ -72,11 +84,21 @@ def _show_mails(app: FastAPI, desk: Desk) -> None:
 
 def _show_waiting(app: FastAPI, desk: Desk) -> None:
     @app.get("/v1/waiting")
-    async def waiting(limit: Limit = 50, after: str = "") -> Page[Waiting]:
+    async def waiting(
+        limit: Limit = 50, after: str = "", domain: Domain | None = None, sender: str | None = None
+    ) -> Page[Waiting]:
         """List what waits, soonest first."""
-        found = await desk.reading.waiting(_place(after), limit)
+        found = await desk.reading.waiting(WaitingFilter(domain, sender), _place(after), limit)
         last = f"{found[-1].due.isoformat()},{found[-1].id}" if len(found) == limit else None
         return Page(items=found, next=last)
+
+    @app.post("/v1/waiting/retry")
+    async def retry_all(wanted: Retry) -> Retried:
+        """Make waiting legs due now: where a route has changed they go by the new one."""
+        which = WaitingFilter(wanted.domain, wanted.sender, wanted.mail)
+        made_due = await desk.room.retry_all(which, desk.platform.clock())
+        desk.nudge()
+        return Retried(legs=made_due)
 
     @app.post("/v1/waiting/{leg:path}/retry", status_code=HTTPStatus.NO_CONTENT)
     async def retry(leg: str) -> Response:

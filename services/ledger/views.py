@@ -1,11 +1,15 @@
-"""What the REST API shows: the shapes of its answers."""
+"""What the REST API shows and is asked: the shapes of answers and questions."""
 
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from kernel.model.address import parse_domain
 
 T = TypeVar("T")
+Domain = Annotated[str, AfterValidator(parse_domain)]
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 
 
 class Page(BaseModel, Generic[T]):
@@ -62,6 +66,29 @@ class Waiting(BaseModel):
     sender: str
     recipients: list[str]
     why: str
+
+
+class Retry(BaseModel):
+    """Which waiting legs to try at once: those that all of this is true of."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    domain: Domain | None = Field(default=None, description="Mail for this domain.")
+    sender: Text | None = Field(default=None, description="Of this sender; empty for reports.")
+    mail: Text | None = Field(default=None, description="Legs of this mail.")
+    all: bool = Field(default=False, description="Must be true if nothing else is said.")
+
+    @model_validator(mode="after")
+    def _says_which(self) -> "Retry":
+        if not self.all and all(said is None for said in (self.domain, self.sender, self.mail)):
+            raise ValueError("say which: domain, sender or mail; or all")
+        return self
+
+
+class Retried(BaseModel):
+    """How many legs have become due."""
+
+    legs: int
 
 
 class Queue(BaseModel):

@@ -8,14 +8,23 @@ import pytest
 import sqlalchemy as sa
 
 from kernel.model.address import Address
-from kernel.model.events import OUTCOMES, MailDeferred, MailTraced, Stage, Summary, Trace
+from kernel.model.events import (
+    OUTCOMES,
+    MailDeferred,
+    MailRouted,
+    MailTraced,
+    Remote,
+    Stage,
+    Summary,
+    Trace,
+)
 from migrations.upgrade import upgrade
 from services.ledger.adapters import database as adapter
 from services.ledger.adapters.books import SqlBooks
 from services.ledger.adapters.database import Database
 from services.ledger.adapters.reading import MailFilter, Reading
 from services.ledger.adapters.tables import from_micros, metadata, to_micros
-from services.ledger.adapters.waiting import SqlWaitingRoom
+from services.ledger.adapters.waiting import SqlWaitingRoom, WaitingFilter
 from services.ledger.core.record import Records, record
 from services.ledger.core.release import WaitingLeg
 from services.ledger.ports import StoreUnavailableError
@@ -84,6 +93,10 @@ def traced(stage, *recipients, leg=LEG, at=NOON, reply=None):
 
 def deferred(leg=NEXT, due=NOON, unless=()):
     return MailDeferred(leg, due, BUSY, unless)
+
+
+def leg_of(mail, hop, sender=ANN):
+    return MailRouted(make_envelope(BOB, mail_id=mail, sender=sender), hop, 1)
 
 
 async def enter(books, *events):
@@ -450,8 +463,8 @@ async def test_what_waits_is_listed_soonest_first_page_by_page(room, reading):
     legs = [make_leg(BOB, attempt=n) for n in range(1, 6)]
     await room.put([deferred(leg, NOON + n * A_MINUTE) for n, leg in enumerate(legs)], NOON)
 
-    first = await reading.waiting(None, 3)
-    rest = await reading.waiting((first[-1].due, first[-1].id), 3)
+    first = await reading.waiting(WaitingFilter(), None, 3)
+    rest = await reading.waiting(WaitingFilter(), (first[-1].due, first[-1].id), 3)
 
     assert [w.id for w in first + rest] == [leg.id for leg in legs]
     assert (first[0].sender, first[0].recipients) == (str(ANN), [str(BOB)])
@@ -469,6 +482,43 @@ async def test_a_waiting_leg_can_be_made_due(room):
     assert not await room.retry("01unknown/local/1", NOON)
 
     assert await taken(room) == [NEXT]
+
+
+BY_FILTER = [
+    (WaitingFilter(), {"plain", "forwarded", "report", "other"}),
+    (WaitingFilter(domain="a.test"), {"plain", "forwarded", "report"}),
+    (WaitingFilter(domain="b.test"), {"other"}),
+    (WaitingFilter(domain="test"), set()),
+    (WaitingFilter(sender=""), {"report"}),
+    (WaitingFilter(sender=str(ANN), domain="a.test"), {"plain", "forwarded"}),
+    (WaitingFilter(mail="forwarded"), {"forwarded"}),
+]
+
+
+@pytest.mark.parametrize(("wanted", "meant"), BY_FILTER)
+async def test_waiting_legs_can_be_made_due_together(room, reading, wanted, meant):
+    legs = [
+        leg_of("plain", Remote("a.test")),
+        leg_of("forwarded", Remote("a.test", forwarded=True)),
+        leg_of("report", Remote("a.test"), sender=None),
+        leg_of("other", Remote("b.test")),
+    ]
+    await room.put([deferred(leg, due=AN_HOUR_LATER) for leg in legs], NOON)
+
+    found = {waiting.mail for waiting in await reading.waiting(wanted, None, 10)}
+    assert found == meant
+    assert await room.retry_all(wanted, NOON) == len(meant)
+    assert await room.retry_all(wanted, NOON) == 0
+
+    assert {leg.envelope.id for leg in await taken(room)} == meant
+
+
+async def test_what_is_on_the_bus_again_is_not_made_due(room):
+    await room.put([deferred(due=NOON)], NOON)
+    legs = await room.take(NOON, LEASE, 10)
+    await room.release(legs, Records(), NOON)
+
+    assert await room.retry_all(WaitingFilter(), AN_HOUR_LATER) == 0
 
 
 async def test_the_blob_of_an_ended_mail_is_idle_after_a_while(books):

@@ -116,9 +116,9 @@ async def ask(auth, database, port, nudges, platform):
 
 
 def asker(session):
-    async def ask(path, credential=ADMIN, method="GET"):
+    async def ask(path, credential=ADMIN, method="GET", body=None):
         headers = {"Authorization": credential} if credential else {}
-        async with session.request(method, path, headers=headers) as response:
+        async with session.request(method, path, headers=headers, json=body) as response:
             content = await response.json(content_type=None) if response.status != 204 else None
             return response.status, response.content_type, content
 
@@ -248,6 +248,33 @@ async def test_what_waits_is_shown_and_can_be_made_due(ask, database, nudges):
 
 async def test_what_does_not_wait_cannot_be_made_due(ask):
     assert (await ask("/v1/waiting/01unknown/local/1/retry", method="POST"))[0] == 404
+
+
+async def test_all_that_waits_for_a_domain_can_be_made_due(ask, database, nudges):
+    await enter(database)
+
+    async def retried(**body):
+        status, _, answer = await ask("/v1/waiting/retry", method="POST", body=body)
+        assert status == 200
+        return answer["legs"]
+
+    assert await retried(domain="other.test") == 0
+    assert (await ask("/v1/waiting?domain=other.test"))[2]["items"] == []
+    assert len((await ask("/v1/waiting?domain=Elsewhere.test"))[2]["items"]) == 1
+    assert await retried(domain="ELSEWHERE.test", sender="ann@ours.test", mail=MAIL_ID) == 1
+    assert await retried(all=True) == 0
+    assert nudges == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"all": False}, {"domain": None}, {"domain": "a b"}, {"sender": "\0"}, {"x": 1}]
+)
+async def test_not_everything_is_made_due_by_mistake(ask, database, body):
+    await enter(database)
+
+    assert (await ask("/v1/waiting/retry", method="POST", body=body))[0] == 422
+
+    assert (await ask("/v1/waiting"))[2]["items"][0]["due"] == "2026-01-05T13:00:00Z"
 
 
 async def test_a_strange_cursor_is_a_problem(ask):

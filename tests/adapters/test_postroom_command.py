@@ -105,6 +105,30 @@ async def test_what_waits_can_be_tried_at_once(server):
     assert server.asked == [("POST", path, {}, None)]
 
 
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        ("--domain b.test", {"domain": "b.test"}),
+        ("--from= --mail 01k", {"sender": "", "mail": "01k"}),
+        ("--all", {"all": True}),
+    ],
+)
+async def test_much_that_waits_can_be_tried_at_once(server, capsys, words, body):
+    server.answers["POST", "/v1/waiting/retry"] = (200, {"legs": 2})
+
+    assert await postroom("queue", "retry", *words.split()) == 0
+
+    assert server.asked == [("POST", "/v1/waiting/retry", {}, body)]
+    assert capsys.readouterr().out == "2 legs are due now\n"
+
+
+@pytest.mark.parametrize("words", ["", "01k/remote:b.test/2 --all"])
+async def test_what_to_try_at_once_is_said_in_one_way(server, words):
+    assert await postroom("queue", "retry", *words.split()) == cli.USAGE
+
+    assert server.asked == []
+
+
 async def test_a_new_password_of_our_own_is_remembered_next_to_the_server(server, tmp_path):
     secret = tmp_path / "secrets" / "postroom_admin_password"
     secret.parent.mkdir()

@@ -18,6 +18,7 @@ from services.ledger.adapters.tables import (
     to_micros,
     waiting,
 )
+from services.ledger.adapters.waiting import WaitingFilter
 from services.ledger.core.fate import Balance
 from services.ledger.views import Entry, Fate, Mail, Story, Waiting
 
@@ -74,10 +75,12 @@ class Reading:
         async with self._database.reading() as connection:
             return [_mail(row) for row in await connection.execute(query)]
 
-    async def waiting(self, after: tuple[datetime, str] | None, limit: int) -> list[Waiting]:
+    async def waiting(
+        self, wanted: WaitingFilter, after: tuple[datetime, str] | None, limit: int
+    ) -> list[Waiting]:
         """Return what waits, soonest first; ``after`` is due time and id of the last one seen."""
         shown = [column for column in waiting.c if column is not waiting.c.leg]
-        query = sa.select(*shown).where(still_waits).limit(limit)
+        query = sa.select(*shown).where(*wanted.conditions()).limit(limit)
         if after is not None:
             place = sa.tuple_(waiting.c.due, waiting.c.id)
             query = query.where(place > sa.tuple_(to_micros(after[0]), after[1]))

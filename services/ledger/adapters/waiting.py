@@ -4,7 +4,8 @@ Several ledgers may share it: a leg that is due is leased to one of them.
 """
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 
 from kernel import wire
-from kernel.model.events import MailDeferred, MailRouted, Stage
+from kernel.model.events import MailDeferred, MailRouted, Remote, Stage
 from services.ledger.adapters.books import reply_text, write
 from services.ledger.adapters.database import Database
 from services.ledger.adapters.tables import (
@@ -30,6 +31,26 @@ from services.ledger.core.release import WaitingLeg
 BURIED_AT_ONCE = 1000
 
 _log = structlog.get_logger("ledger")
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingFilter:
+    """Which waiting legs are meant; ``None`` asks for nothing. Reports have an empty sender."""
+
+    domain: str | None = None
+    sender: str | None = None
+    mail: str | None = None
+
+    def conditions(self) -> Iterator[sa.ColumnElement[bool]]:
+        """Yield what holds for the rows of these legs."""
+        yield still_waits
+        if self.domain is not None:
+            hops = [str(Remote(self.domain, forwarded)) for forwarded in (False, True)]
+            yield waiting.c.hop.in_(hops)
+        if self.sender is not None:
+            yield waiting.c.sender == self.sender
+        if self.mail is not None:
+            yield waiting.c.mail == self.mail
 
 
 class SqlWaitingRoom:
@@ -124,6 +145,13 @@ class SqlWaitingRoom:
         query = waiting.update().where(waiting.c.id == leg, still_waits).values(due=to_micros(now))
         async with self._database.writing() as connection:
             return (await connection.execute(query)).rowcount > 0
+
+    async def retry_all(self, wanted: WaitingFilter, now: datetime) -> int:
+        """Make these legs due now; return how many were not."""
+        micros = to_micros(now)
+        later = waiting.update().where(*wanted.conditions(), waiting.c.due > micros)
+        async with self._database.writing() as connection:
+            return (await connection.execute(later.values(due=micros))).rowcount
 
     async def next_due(self) -> datetime | None:
         """Return when the next leg that nobody has taken is due."""
