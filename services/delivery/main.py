@@ -44,6 +44,7 @@ async def serve(platform: Platform, settings: Settings) -> None:
                     Nowhere: NowhereCourier(),
                 },
                 schedule=RetrySchedule(settings.retry, settings.give_up_after, settings.warn_after),
+                routes=lambda: orders.now.routes,
             )
             await _work(platform, settings, orders, delivery)
 

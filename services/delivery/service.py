@@ -1,7 +1,7 @@
 """Carries legs over their hops, and hands on whatever is left of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,12 +11,13 @@ from kernel.blobs.port import BlobMissingError, BlobsUnavailableError, read_whol
 from kernel.model.envelope import INLINE_LIMIT, Content, Envelope
 from kernel.model.events import Hop, MailRouted, Remote, Work
 from kernel.model.reply import Reply
+from kernel.model.sending import Route
 from kernel.platform import Platform
 from services.delivery.core.bounce import bounce, returns_whole, to_report
 from services.delivery.core.consequences import consequences, doubt
 from services.delivery.core.report import Facts, Returned
 from services.delivery.core.routes import Host
-from services.delivery.core.schedule import RetrySchedule
+from services.delivery.core.schedule import RetrySchedule, schedule_for
 from services.delivery.core.settle import Fate, Settlement, postpone, settle
 from services.delivery.memory import Memory
 from services.delivery.metrics import count
@@ -30,11 +31,15 @@ MAX_HEADERS = 65_536  # octets of an original's headers that a report returns
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Carries legs. All it emits derives from the leg, so twice is as good as once."""
+    """Carries legs. All it emits derives from the leg, so twice is as good as once.
+
+    ``schedule`` holds where none of the ``routes``, as they stand now, says otherwise.
+    """
 
     platform: Platform
     couriers: Mapping[type[Hop], Courier]
     schedule: RetrySchedule
+    routes: Callable[[], tuple[Route, ...]] = tuple
     longest_attempt: timedelta = LONGEST_ATTEMPT
     memory: Memory = field(default_factory=Memory)
 
@@ -60,10 +65,11 @@ class Delivery:
         result = await self._carry(leg)
 
         now = self.platform.clock()
+        schedule = schedule_for(leg.hop, self.routes(), self.schedule)
         if isinstance(result, Later):
-            settlement, host = postpone(leg, result.why, self.schedule, now), None
+            settlement, host = postpone(leg, result.why, schedule, now, result.until), None
         else:
-            settlement, host = settle(leg, result.replies, self.schedule, now), result.host
+            settlement, host = settle(leg, result.replies, schedule, now), result.host
         report = await self._report(leg, settlement.failures, host, now)
 
         _note(leg, settlement, host, now)

@@ -15,8 +15,8 @@ from kernel.model.events import (
 )
 from kernel.model.reply import Reply
 from services.delivery.core.routes import Host
-from services.delivery.core.schedule import jitter
-from services.delivery.core.settle import SHORT_WAIT, Fate, Retry, Settlement
+from services.delivery.core.schedule import wait_in_doubt
+from services.delivery.core.settle import Fate, Retry, Settlement
 
 UNCERTAIN = Reply(451, "4.3.0", "The worker that had this in hand has gone")
 
@@ -60,7 +60,7 @@ def doubt(leg: MailRouted, now: datetime) -> MailDeferred:
 
     Once the traces are in, the ledger leaves out whoever was served.
     """
-    return MailDeferred(leg, now + SHORT_WAIT * jitter(leg.id), UNCERTAIN, unless=OUTCOMES)
+    return MailDeferred(leg, now + wait_in_doubt(leg, now), UNCERTAIN, unless=OUTCOMES)
 
 
 def _trace(fate: Fate, settlement: Settlement, host: Host | None) -> Trace:

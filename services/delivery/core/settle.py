@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from kernel.model.address import Address
 from kernel.model.envelope import Recipient
 from kernel.model.events import Local, MailRouted, Stage
 from kernel.model.reply import Reply
-from services.delivery.core.schedule import RetrySchedule, jitter
+from services.delivery.core.schedule import SHORT_WAIT, RetrySchedule, jitter
 
 NO_ANSWER = Reply(451, "4.4.2", "The connection was lost before an answer came")
-SHORT_WAIT = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +60,26 @@ def settle(
     deferred = tuple(fate for fate in fates if fate.stage is Stage.DEFERRED)
     if not deferred:
         return Settlement(fates)
-    due = schedule.due_after(leg, now)
+    due = schedule.due_after(leg, now, (fate.reply for fate in deferred))
     return Settlement(fates, Retry(_next_attempt(leg, deferred), due, deferred[0].reply))
 
 
-def postpone(leg: MailRouted, why: Reply, schedule: RetrySchedule, now: datetime) -> Settlement:
-    """Settle a leg that nobody has tried: it comes back soon as it is, unless it is too old.
+def postpone(
+    leg: MailRouted,
+    why: Reply,
+    schedule: RetrySchedule,
+    now: datetime,
+    until: datetime | None = None,
+) -> Settlement:
+    """Settle a leg that nobody has tried: it comes back as it is, unless it is too old.
 
-    No attempt was made, so none is counted, and nobody has a new fate.
+    That is ``until`` which it is no use, or soon; at the latest when it becomes too old. No
+    attempt was made, so none is counted, and nobody has a new fate.
     """
     if schedule.is_over(leg, now):
         return Settlement(tuple(Fate(r, Stage.EXPIRED, why) for r in leg.envelope.recipients))
-    return Settlement((), Retry(leg, now + SHORT_WAIT * jitter(leg.id), why))
+    due = max(until, now) if until else now + SHORT_WAIT * jitter(leg.id)
+    return Settlement((), Retry(leg, min(due, schedule.patience_ends(leg)), why))
 
 
 def _fate(leg: MailRouted, recipient: Recipient, reply: Reply, *, too_old: bool) -> Fate:

@@ -3,8 +3,21 @@ from datetime import timedelta
 
 import pytest
 
-from services.delivery.core.schedule import LADDER, SPREAD, RetrySchedule, jitter
-from tests.support.mail import A_WEEK_LATER, AN_HOUR_LATER, BOB, NOON, make_leg
+from kernel.model.events import Local, Remote
+from kernel.model.reply import Reply
+from kernel.model.sending import Route
+from services.delivery.core.schedule import (
+    LADDER,
+    SPREAD,
+    RetrySchedule,
+    jitter,
+    schedule_for,
+    wait_in_doubt,
+)
+from tests.support.mail import A_WEEK_LATER, AN_HOUR_LATER, BOB, BUSY, NOON, make_leg
+
+GREYLISTED = Reply(451, "4.7.1", "Greylisted, try again later")
+IN_TWO_MINUTES = Reply(450, "4.7.1", "Greylisted, try again in 120 seconds")
 
 SCHEDULE = RetrySchedule()
 
@@ -84,3 +97,52 @@ def test_what_its_sender_held_back_is_not_late_for_that():
     assert not SCHEDULE.is_late(held, held_until)
     assert not SCHEDULE.is_over(held, held_until + timedelta(days=4))
     assert SCHEDULE.is_over(held, held_until + timedelta(days=5))
+
+
+@pytest.mark.parametrize(
+    ("attempt", "replies", "minutes"),
+    [
+        (1, [GREYLISTED], 5),
+        (1, [IN_TWO_MINUTES], 2),
+        (2, [IN_TWO_MINUTES], 2),
+        (3, [GREYLISTED], 5),
+        (1, [BUSY, IN_TWO_MINUTES, GREYLISTED], 5),
+        (4, [GREYLISTED], 30),
+    ],
+)
+def test_a_server_that_greylists_has_its_wait_and_no_longer_one(attempt, replies, minutes):
+    wait = SCHEDULE.due_after(make_leg(BOB, attempt=attempt), NOON, replies) - NOON
+
+    least = 1 if attempt <= 3 else 1 - SPREAD
+    assert least <= wait / timedelta(minutes=minutes) <= 1 + 2 * SPREAD
+
+
+ROUTES = (
+    Route("slow.test", retry=(timedelta(hours=1),), give_up_after=timedelta(hours=8)),
+    Route(".slow.test", warn_after=timedelta(0)),
+    Route("*", give_up_after=timedelta(days=1)),
+)
+
+
+@pytest.mark.parametrize(
+    ("hop", "schedule"),
+    [
+        (Remote("slow.test"), RetrySchedule((timedelta(hours=1),), timedelta(hours=8))),
+        (Remote("a.slow.test"), RetrySchedule(warn_after=timedelta(0))),
+        (Remote("elsewhere.test"), RetrySchedule(give_up_after=timedelta(days=1))),
+        (Local(), RetrySchedule()),
+    ],
+    ids=str,
+)
+def test_the_first_route_that_covers_a_domain_has_its_schedule(hop, schedule):
+    assert schedule_for(hop, ROUTES, RetrySchedule()) == schedule
+
+
+def test_a_leg_that_kills_its_workers_dials_ever_more_seldom():
+    moment, dials = NOON, 0
+    while moment < NOON + timedelta(days=1):
+        dials += 1
+        moment += wait_in_doubt(make_leg(BOB), moment)
+
+    assert dials < 250
+    assert timedelta(seconds=4) < wait_in_doubt(make_leg(BOB), NOON) < timedelta(seconds=6)

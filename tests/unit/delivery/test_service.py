@@ -16,6 +16,7 @@ from kernel.model.events import (
     Remote,
     Stage,
 )
+from kernel.model.sending import Route
 from services.delivery.adapters.nowhere import NowhereCourier
 from services.delivery.core.bounce import report_id
 from services.delivery.core.routes import Host
@@ -25,6 +26,7 @@ from services.delivery.service import NO_CONTENT, TOOK_TOO_LONG, Delivery
 from tests.support.fakes import make_platform
 from tests.support.mail import (
     A_WEEK_LATER,
+    AN_HOUR_LATER,
     ANN,
     BOB,
     BUSY,
@@ -147,6 +149,20 @@ async def test_what_was_not_tried_comes_back_soon_and_leaves_no_trace():
 
     assert deferred.leg == leg
     assert deferred.due - NOON < timedelta(seconds=6)
+
+
+async def test_what_was_not_tried_comes_back_when_it_is_worth_a_try():
+    (deferred,) = await attempt(make_leg(BOB), Later(BUSY, AN_HOUR_LATER))
+
+    assert deferred.due == AN_HOUR_LATER
+
+
+async def test_a_route_has_its_own_schedule():
+    routes = (Route("elsewhere.test", retry=(timedelta(hours=2),)),)
+
+    deferred, _ = await attempt(make_leg(BOB), {BOB: BUSY}, routes=lambda: routes)
+
+    assert deferred.due - NOON > timedelta(hours=1)
 
 
 async def test_what_was_not_tried_is_no_twin_of_its_last_stay_in_the_waiting_room():

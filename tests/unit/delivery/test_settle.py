@@ -45,6 +45,14 @@ def test_what_went_into_a_mailbox_is_delivered():
     }
 
 
+def test_who_greylists_is_given_the_time_that_it_asked_for():
+    greylisted = Reply(451, "4.7.1", "Greylisted, try again in 10 minutes")
+
+    settlement = settle(make_leg(BOB), {BOB: greylisted}, SCHEDULE, NOON)
+
+    assert settlement.retry.due >= NOON + timedelta(minutes=10)
+
+
 def test_a_lost_answer_is_a_deferral():
     settlement = settle(make_leg(BOB), {}, SCHEDULE, NOON)
 
@@ -73,6 +81,18 @@ def test_what_was_not_tried_comes_back_as_it_is():
     assert settlement.fates == ()
     assert settlement.retry.leg == leg
     assert timedelta(0) < settlement.retry.due - NOON < timedelta(seconds=6)
+
+
+def test_what_was_not_tried_may_say_when_it_is_worth_a_try():
+    until = NOON + timedelta(minutes=10)
+
+    assert postpone(make_leg(BOB), BUSY, SCHEDULE, NOON, until).retry.due == until
+
+
+def test_what_is_not_tried_comes_back_to_expire_in_time():
+    settlement = postpone(make_leg(BOB), BUSY, SCHEDULE, NOON, A_WEEK_LATER)
+
+    assert settlement.retry.due == SCHEDULE.patience_ends(make_leg(BOB))
 
 
 def test_what_is_not_tried_for_too_long_expires_too():
