@@ -14,6 +14,8 @@ MAX_DOMAIN = 255  # octets, RFC 5321 §4.5.3.1.2
 _ATEXT = r"A-Za-z0-9!#$%&'*+\-/=?^_`{|}~"
 _UTF8 = "\u00a0-\u2027\u202a-\ud7ff\ue000-\U0010ffff"
 """Beyond ASCII, without its controls and line ends, and without surrogates (RFC 5198 §2)."""
+_SEALED = re.compile(r"SRS[01][=+-]", re.IGNORECASE)
+"""How forwarders spell a sender of others (`kernel.srs`): with a whole address in it."""
 _DOT_STRING = re.compile(rf"[{_ATEXT}{_UTF8}]+(?:\.[{_ATEXT}{_UTF8}]+)*")
 _QUOTED = re.compile(rf'"((?:[\x20\x21\x23-\x5b\x5d-\x7e{_UTF8}]|\\[\x20-\x7e])*)"')
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -46,7 +48,7 @@ class Address:
     def parse(cls, text: str) -> "Address":
         """Return the address that ``text`` spells, or raise `BadAddressError`."""
         local, domain = _split(text)
-        if len(local.encode()) > MAX_LOCAL_PART:
+        if len(local.encode()) > MAX_LOCAL_PART and not _SEALED.match(local):
             raise BadAddressError(f"the local part is longer than {MAX_LOCAL_PART} octets")
         return cls(local, parse_domain(domain))
 

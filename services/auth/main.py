@@ -19,7 +19,7 @@ from services.auth.adapters.database import Database
 from services.auth.adapters.gateway import spelled_out
 from services.auth.adapters.passwords import Passwords
 from services.auth.adapters.records import SqlRecords
-from services.auth.adapters.sealing import Seal
+from services.auth.adapters.sealing import RETURNS, Seal, derived
 from services.auth.bootstrap import furnish
 from services.auth.core.grants import Granting
 from services.auth.core.lan import Networks
@@ -78,6 +78,8 @@ def _desk(
     platform: Platform, settings: Settings, db: Database, passwords: Passwords, errands: Errands
 ) -> Desk:
     never_lan = spelled_out(settings.lan_never)
+    token = platform.settings.service_token
+    secret = (settings.secret_key or token).get_secret_value()
     directory = Directory(
         SqlRecords(
             db,
@@ -86,9 +88,9 @@ def _desk(
             addresses=settings.addresses,
             never_lan=never_lan,
             granting=_granting(settings),
+            return_key=derived(secret, RETURNS),
         )
     )
-    token = platform.settings.service_token
     return Desk(
         database=db,
         directory=directory,
@@ -98,7 +100,7 @@ def _desk(
             passwords,
             Lockouts(db, platform.bus, platform.clock, errands),
             Upkeep(db, directory, passwords, errands, platform.clock),
-            key=(settings.secret_key or token).get_secret_value().encode(),
+            key=secret.encode(),
         ),
         greylisting=Greylisting(db, platform.clock, errands),
         sending=SendingOffice(directory),

@@ -15,7 +15,7 @@ from kernel.model.questions import (
     RelayQuestion,
     Whereabouts,
 )
-from services.auth.core.directory import keys_for, resolve
+from services.auth.core.directory import keys_for
 from services.auth.core.grants import Grant, Refusal
 from services.auth.core.lan import Client
 from services.auth.core.relay import RULES, TRY_LATER, Decision, Facts, decide
@@ -101,10 +101,11 @@ class Relaying:
 
     async def whereabouts(self, addresses: Sequence[Address]) -> list[Whereabouts]:
         """Return where mail for each address goes. Raises `DirectoryUnavailableError`."""
-        domains = (await self._directory.policies()).domains
-        keys = {key for address in addresses for key in keys_for(address, domains)}
+        policies = await self._directory.policies()
+        keys = {key for address in addresses for key in keys_for(address, policies.domains)}
         entries = await self._directory.entries(keys)
-        return [resolve(address, domains, entries) for address in addresses]
+        now = self._clock()
+        return [policies.whereabouts(address, entries, now) for address in addresses]
 
 
 def _note(question: RelayQuestion, decision: Decision) -> None:

@@ -16,4 +16,7 @@ class SendingOffice:
         Raises `DirectoryUnavailableError`.
         """
         policies = await self._directory.policies(max_age=0)
-        return Sending(domains=tuple(sorted(policies.domains)))
+        return Sending(
+            domains=tuple(sorted(policies.domains)),
+            return_key=policies.return_key,
+        )

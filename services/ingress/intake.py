@@ -151,6 +151,7 @@ def _envelope(offer: Offer, content: Content, now: datetime) -> Envelope:
         requiretls=offer.requiretls,
         ret=offer.ret,
         envid=offer.envid,
+        submitted=not offer.stranger,
     )
 
 

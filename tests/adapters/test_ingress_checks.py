@@ -234,6 +234,16 @@ async def test_who_is_no_stranger_is_not_checked(house):
     assert house.names.asked == []
 
 
+@pytest.mark.parametrize("stranger", [True, False])
+async def test_mail_says_whether_we_know_who_sent_it(house, stranger):
+    house.auth.stranger = stranger
+
+    await send(house, MESSAGE)
+
+    assert (await content_of(house)).startswith(b"Authentication" if stranger else b"Received")
+    assert house.accepted[-1].envelope.submitted is not stranger
+
+
 async def test_the_null_sender_is_checked_by_its_name(house):
     await send(house, MESSAGE, "")
 

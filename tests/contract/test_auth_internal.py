@@ -18,7 +18,9 @@ from kernel.model.questions import (
     TlsMode,
     Whereabouts,
 )
+from kernel.model.sending import Sending
 from kernel.sasl import OFFERED
+from kernel.srs import MAX_AGE, seal
 from tests.support.auth import PASSWORD
 from tests.support.mail import ANN, BOB, EVE
 
@@ -64,6 +66,24 @@ async def test_many_questions_have_as_many_answers_in_order(auth):
     ]
     assert answers[5].submitter == "admin"
     assert await relay(auth) == []
+
+
+async def test_a_sender_that_we_sealed_is_an_alias_and_a_forged_one_is_nobody(auth, clock):
+    key = (await auth.peer.get("/internal/sending", Sending)).return_key
+    ours = seal(BOB, "ours.test", key, clock())
+    forged = seal(BOB, "ours.test", b"guessed", clock())
+
+    async def rules():
+        answers = await relay(auth, asked(ours, sender=None), asked(forged, sender=None))
+        return [(answer.rule, answer.reply.code) for answer in answers]
+
+    assert await auth.peer.ask("/internal/whereabouts", [ours, forged], list[Whereabouts]) == [
+        Whereabouts(ours, Place.ALIAS, (BOB,)),
+        Whereabouts(forged, Place.UNKNOWN),
+    ]
+    assert await rules() == [("local", 250), ("no-such-user", 550)]
+    clock.advance(timedelta(days=MAX_AGE + 1))
+    assert await rules() == [("no-such-user", 550), ("no-such-user", 550)]
 
 
 async def test_whereabouts_come_in_batches(auth):

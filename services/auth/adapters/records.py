@@ -29,7 +29,7 @@ class SqlRecords:
     """Keeps the promises of `services.auth.ports.Records`.
 
     ``addresses`` are the IP addresses of this server. ``never_lan`` names networks that are
-    not in the LAN, even if the records say so.
+    not in the LAN, even if the records say so. ``return_key`` seals senders (SRS).
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class SqlRecords:
         addresses: Iterable[str] = (),
         never_lan: Iterable[str] = (),
         granting: Granting = NO_GRANTING,
+        return_key: bytes = b"",
     ) -> None:
         self._database = database
         self._hostname = hostname
@@ -48,6 +49,7 @@ class SqlRecords:
         self._names = dict(_names(hostname, addresses))
         self._never_lan = tuple(f"!{network}" for network in never_lan)
         self._granting = granting
+        self._return_key = return_key
 
     async def policies(self) -> Policies:
         """Return all server-wide settings."""
@@ -64,6 +66,7 @@ class SqlRecords:
                 black=lists["black"],
                 white=lists["white"],
                 granting=self._granting,
+                return_key=self._return_key,
             )
 
     async def entries(self, keys: Collection[Key]) -> Mapping[Key, Entry]:

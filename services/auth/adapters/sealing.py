@@ -7,11 +7,21 @@ from base64 import b64decode, b64encode
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from services.auth.core.secrets import ChallengeSecrets
 
 _NONCE = 12  # octets; random, so a key is good for 2^32 secrets (§8.3)
 _PURPOSE = b"postroom seal"
+_KEY = 32  # octets
+RETURNS = "postroom srs"
+"""The purpose of the key that seals the senders of what we forward (`kernel.srs`)."""
+
+
+def derived(secret: str, purpose: str) -> bytes:
+    """Return the key for ``purpose`` that is made of ``secret`` (RFC 5869): one tells no other."""
+    return HKDF(SHA256(), _KEY, salt=None, info=purpose.encode()).derive(secret.encode())
 
 
 class Seal:

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from kernel.model.address import Address
 from kernel.model.questions import Place, Whereabouts
+from kernel.srs import is_sealed
 from services.auth.core.lan import is_this_machine, parse_literal
 from services.auth.core.patterns import matches_any
 from services.auth.core.secrets import Secrets
@@ -157,13 +158,21 @@ def find(address: Address, domains: Domains, entries: Entries) -> Entry | None:
     return None
 
 
-def resolve(address: Address, domains: Domains, entries: Entries) -> Whereabouts:
-    """Return where mail for ``address`` goes."""
+def resolve(
+    address: Address, domains: Domains, entries: Entries, sealed: Address | None = None
+) -> Whereabouts:
+    """Return where mail for ``address`` goes.
+
+    ``sealed`` is the sender whom we have sealed in it, as we do in what we forward (SRS). One
+    that only looks so is nobody's, and nothing for a catch-all: it is forged, or too old.
+    """
     domain = domain_for(address.domain, domains)
     if domain is None:
         return Whereabouts(address, Place.REMOTE, whole_domain=True)
     entry = find(address, domains, entries)
-    if entry is None and domain.undelivered is Undelivered.MAILBOX and domain.undelivered_mailbox:
+    if entry is None and is_sealed(address):
+        entry = Entry(targets=(sealed,)) if sealed else None
+    elif entry is None and domain.undelivered is Undelivered.MAILBOX and domain.undelivered_mailbox:
         entry = find(domain.undelivered_mailbox, domains, entries)
     if entry is None:
         return Whereabouts(address, Place.UNKNOWN)

@@ -6,7 +6,8 @@ from datetime import datetime
 from functools import lru_cache
 
 from kernel.model.address import Address, BadAddressError, parse_domain
-from kernel.model.questions import AdmissionAnswer, RelayQuestion
+from kernel.model.questions import AdmissionAnswer, RelayQuestion, Whereabouts
+from kernel.srs import unseal
 from services.auth.core.directory import (
     Domains,
     Entries,
@@ -65,6 +66,7 @@ class Policies:
     """A snapshot of the server-wide settings. ``hostname`` is our name in SMTP.
 
     ``domains`` holds all names that mean us, also those that nobody has set up as a domain.
+    ``return_key`` seals the senders of what we forward.
     """
 
     hostname: str
@@ -74,6 +76,7 @@ class Policies:
     black: AddressList = field(default_factory=AddressList)
     white: AddressList = field(default_factory=AddressList)
     granting: Granting = field(default_factory=Granting)
+    return_key: bytes = field(default=b"", repr=False)
 
     def keys(self, question: RelayQuestion) -> tuple[Key, ...]:
         """Return the keys of the directory to look up before `facts`."""
@@ -107,6 +110,10 @@ class Policies:
         held = grants.get(self._grant_key(question)) if grants else None
         return tuple(grant.login for grant in held or () if grant.until > now)
 
+    def whereabouts(self, address: Address, entries: Entries, now: datetime) -> Whereabouts:
+        """Return where mail for ``address`` goes."""
+        return resolve(address, self.domains, entries, unseal(address, self.return_key, now))
+
     def admission(self, listener: str, address: str) -> AdmissionAnswer:
         """Return whether the client may connect to a listener, which must exist."""
         client = parse_client(address)
@@ -134,7 +141,7 @@ class Policies:
         best = people.best(logins, own_addresses_only=own) if logins else NOBODY
         return Facts(
             listener=listener,
-            place=resolve(recipient, self.domains, entries).place,
+            place=self.whereabouts(recipient, entries, now).place,
             undelivered=domain.undelivered if domain else Undelivered.REFUSE,
             admitted=_admits(listener.access, client, in_lan=in_lan),
             blacklisted=self.black.names(client, question),

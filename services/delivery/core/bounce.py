@@ -50,6 +50,7 @@ def bounce(leg: MailRouted, facts: Facts, failures: Sequence[Fate], returned: Re
         body=Body.SEVEN_BIT if octets.isascii() else Body.EIGHT_BIT,
         smtputf8=not to.is_ascii,
         requiretls=leg.envelope.requiretls,
+        submitted=True,
     )
 
 

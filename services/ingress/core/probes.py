@@ -155,6 +155,8 @@ _RECIPIENTS = {
     "our domain before theirs": "victim@{domain}.{elsewhere}",
     "our domain in a comment": "{victim}({domain})",
     "our domain after a blank": "{victim} @{domain}",
+    "forged sender of forwarded mail": "SRS0=AAAAAAAA=AA={elsewhere}=victim@{domain}",
+    "forged sender, forwarded twice": "SRS1=AAAAAAAA={elsewhere}==AAAA=AA={elsewhere}=v@{domain}",
     "long local part": "victim." * 20 + "v@{elsewhere}",
     "long domain": "victim@" + "relay-test." * 25 + "invalid",
     "no recipient": "",

@@ -30,11 +30,13 @@ class Ending:
     """A recipient at the end of its aliases.
 
     ``recipient`` is a mailbox name where ``place`` is a mailbox. Where ``place`` is
-    an alias, it is one that leads back to itself, too far, or to nobody.
+    an alias, it is one that leads back to itself, too far, or to nobody. A remote one is
+    ``forwarded`` if an alias led there, and its sender did not name it as well.
     """
 
     recipient: Recipient
     place: Place
+    forwarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,8 @@ class _Walk:
         if end in self.endings:
             self._hear(end, recipient)
         else:
-            self.endings[end] = Ending(recipient, where.place)
+            forwarded = where.place is Place.REMOTE and step.parent is not None
+            self.endings[end] = Ending(recipient, where.place, forwarded)
 
     def _hear(self, end: tuple[Address, Place], recipient: Recipient) -> None:
         """Of two ways to one ending, one that wants to hear of failures outdoes NEVER."""

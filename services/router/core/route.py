@@ -36,7 +36,7 @@ def _hop(ending: Ending) -> Hop:
         case Place.MAILBOX:
             return _LOCAL
         case Place.REMOTE:
-            return Remote(ending.recipient.address.domain)
+            return Remote(ending.recipient.address.domain, ending.forwarded)
         case Place.UNKNOWN:
             return _NO_SUCH_USER
         case Place.ALIAS:

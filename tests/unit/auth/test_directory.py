@@ -75,6 +75,26 @@ def test_an_address_of_ours_leads_somewhere(text, place, targets):
     assert found == Whereabouts(address, place, targets)
 
 
+SEALED = Address("SRS0=AAAAAAAA=AA=elsewhere.test=bob", "ours.test")
+
+
+def test_a_sender_that_we_have_sealed_leads_to_whom_it_was_made_for():
+    assert resolve(SEALED, DOMAINS, ENTRIES, BOB) == Whereabouts(SEALED, Place.ALIAS, (BOB,))
+
+
+@pytest.mark.parametrize("domain", ["ours.test", "catch.test"])
+def test_one_that_only_looks_so_is_nobodys(domain):
+    address = Address(SEALED.local, domain)
+
+    assert resolve(address, DOMAINS, ENTRIES) == Whereabouts(address, Place.UNKNOWN)
+
+
+def test_a_mailbox_of_that_very_name_comes_first():
+    entries = ENTRIES | {(SHARED, SEALED.local.lower()): Entry("ann", ANN)}
+
+    assert resolve(SEALED, DOMAINS, entries, BOB).targets == (ANN,)
+
+
 @pytest.mark.parametrize("text", ["bob@elsewhere.test", "bob@sub.ours.test", "bob@[192.0.2.1]"])
 def test_the_rest_of_the_world_is_remote_as_a_whole(text):
     found = resolve(Address.parse(text), DOMAINS, ENTRIES)

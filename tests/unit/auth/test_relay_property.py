@@ -40,6 +40,7 @@ LOCALS = [
     "postmaster",
 ]
 LOCALS += ['"ann"', "ann+x", '"@far.test:bob"', '"bob"']
+LOCALS += ["SRS0=AAAAAAAA=AA=far.test=bob", "srs1=AAAAAAAA=far.test==AAAA=AA=far.test=bob"]
 PATTERNS = ["far.test", "*.backup.test", "backup.test", "*@ours.test", "ann@*.test", "bob@far.test"]
 LOGINS = ["ann", "rex", "off", "gone"]
 
@@ -106,6 +107,7 @@ policies = st.builds(
         prefix=st.sampled_from([64, 128]),
         never=st.sampled_from([[], HOLDERS[:1], NETWORKS[:2]]).map(Networks.of),
     ),
+    st.sampled_from([b"", b"nobody knows this one"]),
 )
 users = st.fixed_dictionaries(
     {

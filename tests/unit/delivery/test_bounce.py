@@ -42,6 +42,10 @@ def status_of(envelope):
     return [dict(group.items()) for group in groups]
 
 
+def test_a_report_is_our_own_word():
+    assert report_on(fate(BOB)).submitted
+
+
 def test_a_report_is_a_delivery_status_report_of_three_parts():
     message, parts = parsed(report_on(fate(BOB)))
 

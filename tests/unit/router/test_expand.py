@@ -71,6 +71,21 @@ def test_the_members_of_an_alias_receive_in_its_stead():
     assert expansion.replacements == (Replacement(ALL, (ANN, BOB)),)
 
 
+def test_what_an_alias_leads_out_to_is_forwarded():
+    expansion = expand(
+        to(ALL, CAT), alias(ALL, ANN, BOB) | mailbox(ANN) | remote(BOB) | remote(CAT)
+    )
+
+    forwarded = {e.recipient.address for e in expansion.endings if e.forwarded}
+    assert forwarded == {BOB}
+
+
+def test_who_is_named_by_the_sender_as_well_is_not_forwarded():
+    expansion = expand(to(ALL, BOB), alias(ALL, BOB) | remote(BOB))
+
+    assert expansion.endings == (Ending(Recipient(BOB), Place.REMOTE),)
+
+
 def test_a_mailbox_of_another_name_receives_in_its_address_s_stead():
     expansion = expand(to(TAGGED), mailbox(TAGGED, ANN))
 

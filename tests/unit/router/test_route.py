@@ -27,6 +27,16 @@ def test_recipients_of_one_domain_share_a_leg():
     assert legs == (make_leg(BOB, CAT), make_leg(EVE, hop=Remote("stranger.test")))
 
 
+def test_what_is_forwarded_has_a_leg_of_its_own():
+    forwarded = Ending(Recipient(CAT), Place.REMOTE, forwarded=True)
+
+    direct, onward = route(make_envelope(BOB, CAT), [ending(BOB, Place.REMOTE), forwarded])
+
+    assert direct == make_leg(BOB)
+    assert onward == make_leg(CAT, hop=Remote("elsewhere.test", forwarded=True))
+    assert onward.id.endswith("/forward:elsewhere.test/1")
+
+
 def test_a_mailbox_is_reached_over_the_local_hop():
     assert route(make_envelope(ANN), [ending(ANN, Place.MAILBOX)]) == (make_leg(ANN, hop=Local()),)
 
