@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
+from kernel.dkim.bodyhash import BodyHash
+from kernel.dkim.fields import split_header
 from services.ingress.checks.port import Arrival, BodyFacts
 from services.ingress.core.admission import has_header, header_of
 from services.ingress.core.authres import without_forged
-from services.ingress.core.bodyhash import BodyHash
 from services.ingress.core.dkim import Signature, signatures_in
 from services.ingress.core.effects import Offer
-from services.ingress.core.fields import split_header
 
 MAX_HEADER = 131_072
 """Octets that a stranger's header section may have: it is kept in memory."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from publicsuffixlist import PublicSuffixList
 
+from kernel.dkim.authors import author_domains
 from kernel.model.reply import Reply
 from kernel.names import NamesUnavailableError
 from services.ingress.checks.names import Names
@@ -24,7 +25,6 @@ from services.ingress.core.dmarc import (
     Judgement,
     Policy,
     Record,
-    author_domains,
     judge,
     parse_record,
 )

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from kernel.dkim.canon import Canon
+from kernel.dkim.fields import HeaderField
 from services.ingress.core.checks import Finding
-from services.ingress.core.dkim import BadSignatureError, Canon, Signature
+from services.ingress.core.dkim import BadSignatureError, Signature
 from services.ingress.core.effects import Offer
-from services.ingress.core.fields import HeaderField
 
 
 class CheckUnavailableError(Exception):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.ingress.core.fields import HeaderField, join_header, split_header
+from kernel.dkim.fields import HeaderField, join_header, split_header
 
 NAME = "Authentication-Results"
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`{|}~@]+")

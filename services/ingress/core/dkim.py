@@ -3,12 +3,12 @@
 import base64
 import binascii
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.ingress.core.fields import HeaderField
-from services.ingress.core.tags import BadTagsError, parse_tags
+from kernel.dkim.canon import Canon, chosen, octets_to_sign, relaxed, simple
+from kernel.dkim.fields import HeaderField
+from kernel.dkim.tags import BadTagsError, parse_tags
 
 SIGNATURE = "dkim-signature"
 MAX_SIGNATURES = 5
@@ -16,8 +16,6 @@ MAX_SIGNATURES = 5
 
 _ALGORITHMS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}  # RFC 8301 §3.1: no SHA-1
 _REQUIRED = ("v", "a", "b", "bh", "d", "h", "s")
-_SPACE = re.compile(rb"[ \t]+")
-_OWN_B = re.compile(rb"(^|;)([ \t\r\n]*b[ \t\r\n]*=)[^;]*")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _KEY_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})+")
 
@@ -28,14 +26,6 @@ class BadSignatureError(ValueError):
     def __init__(self, result: str, reason: str) -> None:
         super().__init__(reason)
         self.result = result
-
-
-@dataclass(frozen=True, slots=True)
-class Canon:
-    """How a body becomes the octets that are hashed (§3.4), and how many of them (§3.5, l=)."""
-
-    relaxed: bool
-    limit: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,24 +140,8 @@ def is_below(domain: str, parent: str) -> bool:
 
 def signed_octets(signature: Signature, fields: Sequence[HeaderField]) -> bytes:
     """Return the octets of the header that the signature covers (§3.7, §5.4.2)."""
-    canonical = relaxed if signature.relaxed_header else _as_it_is
-    left: defaultdict[str, list[HeaderField]] = defaultdict(list)
-    for field in fields:
-        left[field.name].append(field)
-    chosen = [left[name].pop() for name in signature.names if left[name]]
-    name, colon, value = signature.field.raw.partition(b":")
-    own = HeaderField(SIGNATURE, name + colon + _OWN_B.sub(rb"\1\2", value, count=1))
-    return b"".join(canonical(field) + b"\r\n" for field in chosen) + canonical(own)
-
-
-def relaxed(field: HeaderField) -> bytes:
-    """Return a field in the relaxed form (§3.4.2)."""
-    value = _SPACE.sub(b" ", field.value.replace(b"\r\n", b"")).strip(b" \t")
-    return field.name.encode() + b":" + value
-
-
-def _as_it_is(field: HeaderField) -> bytes:
-    return field.raw
+    canonical = relaxed if signature.relaxed_header else simple
+    return octets_to_sign(chosen(signature.names, fields), signature.field, canonical)
 
 
 def _is_relaxed(name: str) -> bool:

@@ -2,17 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from email.utils import getaddresses
 from enum import StrEnum
 
-from kernel.model.address import BadAddressError, parse_domain
+from kernel.dkim.tags import BadTagsError, parse_tags
 from services.ingress.core.authres import AuthResult
-from services.ingress.core.fields import HeaderField
-from services.ingress.core.tags import BadTagsError, parse_tags
 
 Organisation = Callable[[str], str]
 """Returns the organisational domain of a domain (§3.2)."""
-_LONGEST, _DEEPEST = 4_096, 20
 
 
 class Policy(StrEnum):
@@ -46,27 +42,6 @@ class Judgement:
 
     result: AuthResult
     policy: Policy = Policy.NONE
-
-
-def author_domains(fields: Iterable[HeaderField]) -> frozenset[str] | None:
-    """Return the domains in From; None if it is there twice, or one cannot be read (§6.6.1)."""
-    values = [field.value.decode("utf-8", "replace") for field in fields if field.name == "from"]
-    if len(values) > 1 or any(map(_is_monstrous, values)):
-        return None
-    unfolded = [value.replace("\r\n", "").strip() for value in values]
-    try:
-        return frozenset(_domain_of(address) for _, address in getaddresses(unfolded) if address)
-    except BadAddressError:
-        return None
-
-
-def _is_monstrous(value: str) -> bool:
-    """Return whether no honest From looks like that; the parser recurses into comments."""
-    return len(value) > _LONGEST or value.count("(") > _DEEPEST
-
-
-def _domain_of(address: str) -> str:
-    return parse_domain(address.rpartition("@")[2])
 
 
 def parse_record(texts: Iterable[str]) -> Record | None:

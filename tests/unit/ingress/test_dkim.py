@@ -10,17 +10,17 @@ from dkim.canonicalization import Relaxed, Simple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingress.core.bodyhash import BodyHash
+from kernel.dkim.bodyhash import BodyHash
+from kernel.dkim.canon import Canon
+from kernel.dkim.fields import join_header, split_header
 from services.ingress.core.dkim import (
     MAX_SIGNATURES,
     BadSignatureError,
-    Canon,
     Signature,
     parse_key,
     signatures_in,
     signed_octets,
 )
-from services.ingress.core.fields import join_header, split_header
 from tests.support.signing import rsa_key, signed
 
 MESSAGE = (

@@ -2,9 +2,10 @@
 
 import pytest
 
+from kernel.dkim.authors import author_domains
+from kernel.dkim.fields import split_header
 from services.ingress.core.authres import AuthResult
-from services.ingress.core.dmarc import Policy, author_domains, judge, parse_record
-from services.ingress.core.fields import split_header
+from services.ingress.core.dmarc import Policy, judge, parse_record
 
 
 def organisation(domain):

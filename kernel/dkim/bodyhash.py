@@ -6,7 +6,7 @@ A body of any size costs a few octets here: empty lines at the end are counted, 
 import hashlib
 import re
 
-from services.ingress.core.dkim import Canon
+from kernel.dkim.canon import Canon
 
 _SPACES = re.compile(rb"[ \t]{2,}|\t")
 _CRLF = b"\r\n"

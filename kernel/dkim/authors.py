@@ -1,0 +1,30 @@
+"""Authors: the domains that a message says it is from (RFC 5322 §3.6.2, RFC 7489 §6.6.1)."""
+
+from collections.abc import Iterable
+from email.utils import getaddresses
+
+from kernel.dkim.fields import HeaderField
+from kernel.model.address import BadAddressError, parse_domain
+
+_LONGEST, _DEEPEST = 4_096, 20
+
+
+def author_domains(fields: Iterable[HeaderField]) -> frozenset[str] | None:
+    """Return the domains in From; None if it is there twice, or one cannot be read."""
+    values = [field.value.decode("utf-8", "replace") for field in fields if field.name == "from"]
+    if len(values) > 1 or any(map(_is_monstrous, values)):
+        return None
+    unfolded = [value.replace("\r\n", "").strip() for value in values]
+    try:
+        return frozenset(_domain_of(address) for _, address in getaddresses(unfolded) if address)
+    except BadAddressError:
+        return None
+
+
+def _is_monstrous(value: str) -> bool:
+    """Return whether no honest From looks like that; the parser recurses into comments."""
+    return len(value) > _LONGEST or value.count("(") > _DEEPEST
+
+
+def _domain_of(address: str) -> str:
+    return parse_domain(address.rpartition("@")[2])
