@@ -9,7 +9,7 @@ import re
 from kernel.dkim.canon import Canon
 
 _SPACES = re.compile(rb"[ \t]{2,}|\t")
-_CRLF = b"\r\n"
+_CR, _LF, _CRLF = b"\r", b"\n", b"\r\n"
 _MANY = 4_096
 
 
@@ -29,8 +29,9 @@ class BodyHash:
         text = self._tail + octets
         if self._canon.relaxed:
             text = _SPACES.sub(b" ", text).replace(b" \r\n", _CRLF)
-        solid = text.rstrip(self._loose)
-        loose = text[len(solid) :]
+        loose = text[len(text.rstrip(self._loose)) :]
+        loose = loose[_behind_bare_line_ends(loose) :]
+        solid = text[: len(text) - len(loose)]
         if solid:
             self._add_empty_lines()
             self._add(solid)
@@ -52,6 +53,9 @@ class BodyHash:
 
     def digest(self) -> bytes:
         """Return the hash, once there is no more. An empty body is one line if simple (§3.4.3)."""
+        if _CR in self._tail:  # it stands alone, at the very end
+            self._add_empty_lines()
+            self._add(self._tail)
         self._empty_lines, self._tail = 0, b""
         if self._size or not self._canon.relaxed:
             self._add(_CRLF)
@@ -61,3 +65,12 @@ class BodyHash:
     def is_partial(self) -> bool:
         """Whether there was more than the signature wants to cover."""
         return self._canon.limit is not None and self._size > self._canon.limit
+
+
+def _behind_bare_line_ends(loose: bytes) -> int:
+    """Return where nothing but empty lines is left: a CR or LF alone is content, if binary.
+
+    The last CR may be half a line end yet.
+    """
+    bare = loose.replace(_CRLF, b"..").removesuffix(_CR)
+    return max(bare.rfind(_CR), bare.rfind(_LF)) + 1

@@ -1,9 +1,12 @@
+from dataclasses import replace
+from email import message_from_bytes
+
 import pytest
 
 from kernel.blobs.port import BlobMissingError
 from kernel.mailboxes.port import MailboxUnavailableError
 from kernel.model.address import Address
-from kernel.model.envelope import Blob
+from kernel.model.envelope import Blob, Body
 from kernel.model.events import Local
 from services.delivery.adapters.mailbox import DELIVERED, UNAVAILABLE, MailboxCourier, key_of
 from tests.support.fakes import DictBlobs, DictMailboxes
@@ -54,6 +57,23 @@ async def test_a_large_message_comes_from_its_blob():
 
     (message,) = mailboxes.boxes[ANN].values()
     assert message.endswith(MESSAGE)
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+async def test_a_binary_message_lies_there_in_lines(is_large):
+    octets = bytes(range(256))
+    content = b"Content-Transfer-Encoding: binary\r\n\r\n" + octets
+    blobs = DictBlobs()
+    blobs.blobs["m"] = content
+    courier, mailboxes = make_courier(blobs)
+    leg = make_leg(ANN, hop=Local(), content=Blob("m", len(content)) if is_large else content)
+
+    await courier.carry(replace(leg, envelope=replace(leg.envelope, body=Body.BINARY)))
+
+    (message,) = mailboxes.boxes[ANN].values()
+    assert message.startswith(b"Return-Path: <ann@ours.test>\r\nDelivered-To: ann@ours.test\r\n")
+    assert message.count(b"\r\n") == message.count(b"\r") == message.count(b"\n")
+    assert message_from_bytes(message).get_payload(decode=True) == octets
 
 
 async def test_a_mailbox_out_of_reach_is_a_deferral():

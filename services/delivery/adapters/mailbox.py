@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from kernel.blobs.port import Blobs
 from kernel.mailboxes.port import Mailboxes, MailboxRefusedError, MailboxUnavailableError
 from kernel.model.address import Address
-from kernel.model.envelope import Content, Envelope
+from kernel.model.envelope import Body, Content, Envelope
 from kernel.model.events import MailRouted
 from kernel.model.reply import Reply
+from services.delivery.core.debinary import Debinary
 from services.delivery.ports import Carried
 
 DELIVERED = Reply(250, "2.0.0", "Delivered")
@@ -38,7 +39,7 @@ class MailboxCourier:
     async def _deliver(self, envelope: Envelope, mailbox: Address) -> Reply:
         sender = envelope.sender
         head = b"" if self._mailboxes.adds_trace else trace_fields(sender, mailbox)
-        chunks = _chunks(head, envelope.content, self._blobs)
+        chunks = _chunks(head, envelope, self._blobs)
         try:
             await self._mailboxes.deliver(mailbox, key_of(envelope, mailbox), chunks, sender=sender)
         except MailboxRefusedError as refusal:
@@ -58,10 +59,26 @@ def trace_fields(sender: Address | None, mailbox: Address) -> bytes:
     return f"Return-Path: <{sender or ''}>\r\nDelivered-To: {mailbox}\r\n".encode()
 
 
-async def _chunks(head: bytes, content: Content, blobs: Blobs) -> AsyncIterator[bytes]:
+async def _chunks(head: bytes, envelope: Envelope, blobs: Blobs) -> AsyncIterator[bytes]:
+    content = _content(envelope.content, blobs)
+    if envelope.body is Body.BINARY:
+        content = _without_binary(content)
+    async for chunk in content:
+        yield head + chunk
+        head = b""
+
+
+async def _content(content: Content, blobs: Blobs) -> AsyncIterator[bytes]:
     if isinstance(content, bytes):
-        yield head + content
+        yield content
         return
-    yield head
     async for chunk in blobs.read(content.id):
         yield chunk
+
+
+async def _without_binary(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield a binary message as every reader of mailboxes can take it (RFC 3030 §3)."""
+    converter = Debinary()
+    async for chunk in content:
+        yield converter.feed(chunk)
+    yield converter.finish()

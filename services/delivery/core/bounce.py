@@ -24,10 +24,12 @@ def to_report(leg: MailRouted, failures: Sequence[Fate]) -> tuple[Fate, ...]:
 def returns_whole(original: Envelope, limit: int = FULL_LIMIT) -> bool:
     """Return whether the whole message goes back, and not its headers alone (RFC 3461 §4.3).
 
-    Of one that must stay under TLS never more than its headers (RFC 8689 §5).
+    Of one that must stay under TLS never more than its headers (RFC 8689 §5), nor of a binary
+    one: the report goes where that may not be taken (RFC 3030 §3).
     """
     asked_for_headers = original.ret.upper() == "HDRS" or original.requiretls
-    return not asked_for_headers and original.size <= limit
+    is_binary = original.body is Body.BINARY
+    return not (asked_for_headers or is_binary) and original.size <= limit
 
 
 def report_id(leg: MailRouted) -> MailId:

@@ -2,6 +2,7 @@
 
 A CR or LF that stands alone is never passed on as it came: what it means is a matter of
 opinion, and two servers of different opinion are how messages are smuggled (RFC 5321 §2.3.8).
+In a binary message it means nothing: that comes in chunks alone, and goes on in chunks alone.
 """
 
 _CR, _LF, _CRLF = b"\r", b"\n", b"\r\n"
@@ -45,6 +46,20 @@ class DataReader:
             content = content[len(_CRLF) :]
             self._fresh = False
         return content
+
+
+class AsIs:
+    """Passes octets on: of a binary message no line ends anything (RFC 3030 §3)."""
+
+    is_bad = False
+
+    def feed(self, octets: bytes) -> bytes:
+        """Return the content."""
+        return octets
+
+    def finish(self) -> bytes:
+        """Return the rest of the content: nothing."""
+        return b""
 
 
 class LineEnds:

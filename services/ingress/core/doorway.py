@@ -10,7 +10,15 @@ from kernel.sasl import MECHANISMS, withheld
 from services.ingress.core import replies, xclient
 from services.ingress.core.effects import Tls
 
-_ALWAYS = ("PIPELINING", "CHUNKING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN")
+_ALWAYS = (
+    "PIPELINING",
+    "CHUNKING",
+    "BINARYMIME",
+    "8BITMIME",
+    "SMTPUTF8",
+    "ENHANCEDSTATUSCODES",
+    "DSN",
+)
 
 
 @dataclass(frozen=True, slots=True)

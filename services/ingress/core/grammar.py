@@ -1,6 +1,6 @@
 """The arguments of EHLO, MAIL and RCPT (RFC 5321 §4.1.1, §4.1.2) and their parameters.
 
-SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461), AUTH= (RFC 4954 §5),
+SIZE (RFC 1870), BODY (RFC 6152, 3030), SMTPUTF8 (RFC 6531), DSN (RFC 3461), AUTH= (RFC 4954 §5),
 REQUIRETLS (RFC 8689).
 """
 
@@ -146,7 +146,7 @@ def _size(value: str) -> _Fields | None:
 
 def _body(value: str) -> _Fields | None:
     body = value.upper()
-    return {"body": Body(body)} if body in (Body.SEVEN_BIT, Body.EIGHT_BIT) else None
+    return {"body": Body(body)} if body in set(Body) else None
 
 
 def _smtputf8(value: str) -> _Fields | None:

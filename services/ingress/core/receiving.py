@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from kernel.model.envelope import Body
 from kernel.model.reply import Reply
 from services.ingress.core import replies
 from services.ingress.core.content import DataReader
@@ -41,7 +42,7 @@ class Receiving(Mailing):
 
         Who has to wait for room may say it again: the mail is as it was.
         """
-        refusal = replies.NO_ARGUMENT if argument else self._refuse_data()
+        refusal = replies.NO_ARGUMENT if argument else self._refuse_lines() or self._refuse_data()
         if refusal is not None:
             self._miss(refusal)
         else:
@@ -72,6 +73,11 @@ class Receiving(Mailing):
         if self._reception is not None:
             return replies.CHUNKS_HAVE_BEGUN
         return self._doorway.at_data() if mail.recipients else _no_recipients(mail)
+
+    def _refuse_lines(self) -> Reply | None:
+        """Return the refusal of DATA for what no lines can hold (RFC 3030 §3)."""
+        is_binary = self._mail is not None and self._mail.mail.body is Body.BINARY
+        return replies.ONLY_IN_CHUNKS if is_binary else None
 
     def _refuse_chunk(self) -> Reply | None:
         if self._mail is not None and not self._is_extended:

@@ -4,12 +4,12 @@ A small one is gathered and handed over as a whole. A large one is handed on as 
 comes, so that its size costs no memory. A refused one is dropped, and read to its end.
 """
 
-from kernel.model.envelope import INLINE_LIMIT
+from kernel.model.envelope import INLINE_LIMIT, Body
 from kernel.model.questions import BareLineEnds, Listener
 from kernel.model.reply import Reply
 from services.ingress.core import replies
 from services.ingress.core.admission import judge_head, judge_size
-from services.ingress.core.content import LineEnds
+from services.ingress.core.content import AsIs, LineEnds
 from services.ingress.core.effects import Effect, Offer, Open, Pour, Rejected, Seal, Spill, Take
 
 ROOM_FOR_TRACE = 2_048
@@ -27,7 +27,7 @@ class Reception:
         self._offer = offer
         self._max_size = listener.max_message_size
         self._max_hops = max_hops
-        self._line_ends = LineEnds(normalise=listener.bare_line_ends is BareLineEnds.NORMALISE)
+        self._line_ends = _line_ends(offer, listener)
         self._size = 0
         self._gathered: list[bytes] = []
         self._is_open = False
@@ -91,3 +91,9 @@ class Reception:
         if self.refusal is None:
             self._bad_head = judge_head(content[:_WHOLE], self._max_hops)
         return content
+
+
+def _line_ends(offer: Offer, listener: Listener) -> LineEnds | AsIs:
+    if offer.body is Body.BINARY:
+        return AsIs()
+    return LineEnds(normalise=listener.bare_line_ends is BareLineEnds.NORMALISE)

@@ -62,6 +62,7 @@ MAIL_FIRST = Reply(503, "5.5.1", "Need MAIL first")
 NESTED_MAIL = Reply(503, "5.5.1", "Sender already given")
 RCPT_FIRST = Reply(503, "5.5.1", "Need RCPT first")
 CHUNKS_HAVE_BEGUN = Reply(503, "5.5.1", "Inside a message that comes in chunks")
+ONLY_IN_CHUNKS = Reply(503, "5.5.1", "A binary message comes by BDAT")
 NO_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")
 
 TLS_UNAVAILABLE = Reply(502, "5.5.1", "STARTTLS is not offered here")

@@ -149,6 +149,10 @@ def test_what_must_stay_under_tls_comes_back_as_headers_under_tls():
     assert report_on(fate(BOB), requiretls=True).requiretls
 
 
+def test_of_a_binary_message_headers_alone_come_back():
+    assert not returns_whole(replace(make_envelope(BOB), ret="FULL", body=Body.BINARY))
+
+
 def test_nobody_is_told_of_a_lost_report():
     assert to_report(make_leg(BOB, sender=None), [fate(BOB)]) == ()
 

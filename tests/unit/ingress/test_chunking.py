@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel.model.envelope import INLINE_LIMIT
+from kernel.model.envelope import INLINE_LIMIT, Body
 from kernel.model.questions import BareLineEnds
 from services.ingress.core import replies
 from services.ingress.core.effects import Rejected
@@ -46,6 +46,18 @@ def test_a_message_is_its_chunks_put_together():
 
     assert content_of(one) == b"Subject: x\r\n\r\n.\r\nQUIT\r\n"
     assert one.codes[-4:] == ["250"] * 4
+
+
+@BOTH
+@given(content=st.binary(max_size=400), cuts=st.lists(st.integers(0, 400), max_size=5))
+def test_a_binary_message_is_its_chunks_whatever_is_in_them(listener, content, cuts):
+    envelope = ENVELOPE.replace(b".test>\r\nRCPT", b".test> BODY=BINARYMIME\r\nRCPT")
+    content = b"Subject: x\r\n\r\n" + content
+
+    one = talk(HELLO, envelope, in_chunks(*parted(content, cuts)), listener=listener)
+
+    [(offer, taken)] = one.mails
+    assert (offer.body, taken) == (Body.BINARY, content)
 
 
 def test_the_last_line_of_a_message_ends_like_the_others():

@@ -1,6 +1,7 @@
 """DKIM as we read it, with dkimpy as the oracle."""
 
 import base64
+import re
 from hashlib import sha256
 from itertools import pairwise
 
@@ -58,6 +59,23 @@ def test_a_body_hashes_the_same_however_it_is_cut(body, relaxed, data):
     cuts = data.draw(st.lists(st.integers(0, len(body)), max_size=5))
 
     assert digest(body, Canon(relaxed, None), cuts)[0] == by_dkimpy(body, relaxed=relaxed)
+
+
+@given(
+    pieces=st.lists(st.sampled_from([b"a", b" ", b"\t ", b"\r\n", b"\r", b"\n", b"\0"])),
+    last=st.sampled_from([b"", b"x", b"x\n", b"\r", b"\n\r\n", b"\n\r\r\n"]),
+    relaxed=st.booleans(),
+    data=st.data(),
+)
+def test_a_binary_body_hashes_as_it_is_but_for_its_lines(pieces, last, relaxed, data):
+    body = b"".join(pieces) + b"x" + last
+    cuts = data.draw(st.lists(st.integers(0, len(body)), max_size=5))
+    canonical = body
+    if relaxed:
+        canonical = re.sub(rb"[ \t]+", b" ", canonical).replace(b" \r\n", b"\r\n")
+    canonical = re.sub(rb"(?:\r\n)*\Z", b"", canonical, count=1) + b"\r\n"
+
+    assert digest(body, Canon(relaxed, None), cuts)[0] == sha256(canonical).digest()
 
 
 def test_an_empty_body_is_one_line_or_nothing():
