@@ -40,12 +40,22 @@ class Batcher(Generic[Q, A]):
         self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
-    async def ask(self, question: Q) -> A:
-        """Return the answer to ``question``. Cancelling one asker disturbs no other."""
-        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+    async def ask(self, question: Q, within: float | None = None) -> A:
+        """Return the answer to ``question``. Cancelling one asker disturbs no other.
+
+        Raises `TimeoutError` if it takes longer than ``within`` seconds.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[A] = loop.create_future()
         self._waiting.append((question, future))
         self._start()
-        return await future
+        if within is None:
+            return await future
+        late = loop.call_later(within, _give_up, future)
+        try:
+            return await future
+        finally:
+            late.cancel()
 
     async def close(self) -> None:
         """Wait until every question that was asked has its answer."""
@@ -99,6 +109,11 @@ class Batcher(Generic[Q, A]):
                 break
             batch.append(self._waiting.popleft())
         return batch
+
+
+def _give_up(future: "asyncio.Future[A]") -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())
 
 
 def _for_askers(error: BaseException) -> BaseException:

@@ -76,7 +76,8 @@ class Bus(Protocol):
 
         They become safe in the order given: one that is lost takes those after it
         along. Raises `BusUnavailableError` when that cannot be had in time; nobody
-        knows then how many came through.
+        knows then how many came through. May be called outside of a task: see
+        `kernel.tasks.begin`.
         """
 
     async def consume(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from operator import itemgetter
 from uuid import uuid4
 
 from aio_pika import DeliveryMode, Message
@@ -62,10 +63,12 @@ class Publisher:
 
     async def publish(self, events: Sequence[tuple[str, bytes]]) -> None:
         """Publish (queue, event) pairs, in order; returns once all of them are safe."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + PUBLISH_TIMEOUT
         try:
-            async with asyncio.timeout(PUBLISH_TIMEOUT):
-                for queue, run in groupby(events, key=lambda pair: pair[0]):
-                    await self._batchers[queue].ask(tuple([data for _, data in run]))
+            for queue, run in groupby(events, key=itemgetter(0)):
+                batch = tuple([data for _, data in run])
+                await self._batchers[queue].ask(batch, within=end - clock())
         except (TimeoutError, OSError) as error:
             raise BusUnavailableError(self.link.trouble or _no_answer(error)) from error
 

@@ -22,20 +22,24 @@ class Asking(Stepping):
     """Asks, and hands the answers to the session."""
 
     def _admit(self, effect: effects.Admit) -> None:
-        def admitted(core: Session, answer: AdmissionAnswer | None) -> list[effects.Effect]:
-            is_out = answer is None or not answer.admitted
-            if is_out and not self._entrance.is_trial:
-                metrics.turned_away(self._entrance.name).inc()
-                _log.info("not admitted", session=self._name())
-            return core.admitted(answer)
+        question = self._entrance.directory.admit(effect.question)
+        self._entrance.crowd.work(self._ask(question, self._admitted))
 
-        self._ask(lambda: self._entrance.directory.admit(effect.question), admitted)
+    def _admitted(self, core: Session, answer: AdmissionAnswer | None) -> list[effects.Effect]:
+        is_out = answer is None or not answer.admitted
+        if is_out and not self._entrance.is_trial:
+            metrics.turned_away(self._entrance.name).inc()
+            _log.info("not admitted", session=self._name())
+        return core.admitted(answer)
 
     def _decide(self, effect: effects.Decide) -> None:
-        def decided(core: Session, answers: Sequence[RelayAnswer] | None) -> list[effects.Effect]:
-            return core.decided(answers and self._measured(effect, answers))
+        question = self._entrance.directory.decide(effect.questions)
+        self._entrance.crowd.begin(self._ask(question, partial(self._decided, effect)))
 
-        self._ask(lambda: self._entrance.directory.decide(effect.questions), decided)
+    def _decided(
+        self, effect: effects.Decide, core: Session, answers: Sequence[RelayAnswer] | None
+    ) -> list[effects.Effect]:
+        return core.decided(answers and self._measured(effect, answers))
 
     def _measured(
         self, effect: effects.Decide, answers: Sequence[RelayAnswer]
@@ -54,29 +58,24 @@ class Asking(Stepping):
         return judged
 
     def _login(self, effect: effects.Login) -> None:
-        self._ask(lambda: self._entrance.directory.log_in(effect.question), Session.logged_in)
+        question = self._entrance.directory.log_in(effect.question)
+        self._entrance.crowd.work(self._ask(question, Session.logged_in))
 
-    def _ask(
+    async def _ask(
         self,
-        question: Callable[[], Awaitable[T]],
+        question: Awaitable[T],
         answered: Callable[[Session, T | None], list[effects.Effect]],
     ) -> None:
-        async def ask() -> None:
-            answer = await self._answer_to(question)
-            if self._core is not None:
-                self._step(partial(answered, self._core), answer)
-
-        self._entrance.crowd.work(ask())
-
-    async def _answer_to(self, question: Callable[[], Awaitable[T]]) -> T | None:
-        """Return the answer, or None if there is none: never a yes and never a no."""
+        """Let the session go on with the answer, or None if there is none: never a yes or a no."""
+        answer = None
         try:
-            return await question()
+            answer = await question
         except DirectoryUnavailableError as error:
             _log.warning("auth cannot be asked", session=self._name(), why=str(error))
         except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
             _log.exception("asking auth failed", session=self._name())
-        return None
+        if self._core is not None:
+            self._step(answered, self._core, answer)
 
     asks: ClassVar[Acts] = {
         effects.Admit: _admit,

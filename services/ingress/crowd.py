@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from kernel.model.questions import Listener
 from kernel.model.reply import Reply
-from kernel.tasks import end_all
+from kernel.tasks import begin, end_all
 from services.ingress import metrics
 from services.ingress.core import replies
 from services.ingress.core.watch import Times
@@ -89,7 +89,17 @@ class Crowd:
 
     def work(self, job: Coroutine[Any, Any, None]) -> None:
         """Do ``job`` to its end, whether or not the guest stays that long."""
-        task = asyncio.create_task(job)
+        self._keep_in_mind(asyncio.create_task(job))
+
+    def begin(self, job: Coroutine[Any, Any, None]) -> None:
+        """As `work`, but begin at once, and do all of it that has nothing to wait for."""
+        task = begin(job)
+        if task is None:
+            self._news.set()
+        else:
+            self._keep_in_mind(task)
+
+    def _keep_in_mind(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._worked)
 

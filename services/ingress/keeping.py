@@ -16,7 +16,7 @@ class Keeping(Stepping):
 
     def _take(self, effect: effects.Take) -> None:
         self._hold(0)
-        self._entrance.crowd.work(self._keep(effect))
+        self._entrance.crowd.begin(self._keep(effect))
 
     async def _keep(self, effect: effects.Take) -> None:
         try:

@@ -24,7 +24,10 @@ class Directory(Protocol):
     """Knows who may do what."""
 
     async def decide(self, questions: Sequence[RelayQuestion]) -> Sequence[RelayAnswer]:
-        """Return one answer for each question. Raises `DirectoryUnavailableError`."""
+        """Return one answer for each question. Raises `DirectoryUnavailableError`.
+
+        Waits for nothing that wants a task of its own, such as `asyncio.timeout`: see `begin`.
+        """
 
     async def admit(self, question: AdmissionQuestion) -> AdmissionAnswer:
         """Judge who wants to connect. Raises `DirectoryUnavailableError`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, ParamSpec
 
 import structlog
@@ -46,11 +47,32 @@ class Stepping(SMTP):
         self._is_resuming = False
         self._is_paused = False
         self._saw_eof = False
+        self._is_stepping = False
+        self._next_step: Callable[[], list[effects.Effect]] | None = None
 
     def _step(
         self, step: Callable[P, list[effects.Effect]], *args: P.args, **options: P.kwargs
     ) -> None:
-        """Let the session take a step, and do what it wants done."""
+        """Let the session take a step, and do what it wants done.
+
+        An answer that is there at once is the next step, and waits for the end of this one.
+        """
+        if self._is_stepping:
+            self._next_step = partial(step, *args, **options)
+            return
+        self._is_stepping = True
+        try:
+            self._take_step(step, *args, **options)
+            while (next_step := self._next_step) is not None:
+                self._next_step = None
+                self._take_step(next_step)
+        finally:
+            self._is_stepping = False
+        self._regulate()
+
+    def _take_step(
+        self, step: Callable[P, list[effects.Effect]], *args: P.args, **options: P.kwargs
+    ) -> None:
         core = self._core
         if core is None:
             return
@@ -63,7 +85,6 @@ class Stepping(SMTP):
             self._hold(0)
         if self._saw_eof and not core.is_waiting:
             self.transport.close()
-        self._regulate()
 
     def _act(self, wanted: Sequence[effects.Effect]) -> None:
         for effect in wanted:

@@ -22,6 +22,7 @@ from kernel.model.events import (
     Stage,
     Trace,
 )
+from kernel.tasks import begin
 from tests.support.buses import DEADLINE, Taken, background, consuming, eventually, working
 from tests.support.doomed import doomed
 from tests.support.mail import BOB, BUSY, GONE, MAIL_ID, NOON, OK, make_envelope, make_leg
@@ -68,6 +69,13 @@ async def test_what_is_published_is_handled_once(bus):
         await nothing_stands_in(bus)
 
     assert taken.first == [make_mail()]
+
+
+async def test_publishing_may_begin_outside_of_a_task(bus):
+    taken = Taken()
+    async with consuming(bus, taken.handler):
+        asyncio.get_running_loop().call_soon(begin, bus.publish(make_mail()))
+        assert await taken.wait_for(1) == [make_mail()]
 
 
 async def test_what_was_published_before_anybody_listened_is_not_lost(bus):

@@ -136,3 +136,18 @@ async def test_a_question_nobody_waits_for_any_more_is_not_asked():
 
     assert await asyncio.gather(*first, second) == [0, 4]
     assert oracle.batches == [[0], [2]]
+
+
+async def test_who_waits_too_long_is_told_and_nobody_else():
+    oracle = Oracle()
+    batcher = Batcher(oracle, in_flight=1)
+    patient = await ask_many(batcher, [1])
+    await asyncio.sleep(0)
+
+    with pytest.raises(TimeoutError):
+        await batcher.ask(2, within=0)
+    oracle.let_go.set()
+
+    assert await asyncio.gather(*patient) == [2]
+    await batcher.close()
+    assert oracle.batches == [[1]]
