@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from kernel.blobs.port import Blobs
 from kernel.model.envelope import Blob, Body
 from kernel.model.events import MailRouted
+from services.delivery.core.downgrade import fit_for
 from services.delivery.core.mailing import Mailing
 from services.delivery.core.smtp_client import SmtpClient
 
@@ -22,7 +23,8 @@ class Preparer:
         envelope = leg.envelope
         content = envelope.content
         if not isinstance(content, Blob):
-            return Mailing(envelope, content, eight_bit=not content.isascii()), None
+            octets = fit_for(client.offers, content)
+            return Mailing(envelope, octets, eight_bit=not octets.isascii()), None
         if "8BITMIME" in client.offers:
             eight_bit = envelope.smtputf8 or envelope.body is not Body.SEVEN_BIT
         else:
