@@ -10,6 +10,11 @@ RECIPIENTS = Counter(
 _by_stage = {stage: RECIPIENTS.labels(stage.value) for stage in OUTCOMES}
 
 
+LOGINS_REFUSED = Counter(
+    "postroom_delivery_logins_refused_total", "Connections to smart hosts that took no login."
+)
+
+
 def count(stage: Stage) -> None:
     """Count a recipient whose attempt ended in ``stage``."""
     _by_stage[stage].inc()

@@ -89,7 +89,7 @@ class Settings(NamesSettings):
     )
     connect_timeout: Duration = _wait("How long a host may take to accept.", seconds=30)
     greeting_timeout: Duration = _wait("… to greet (RFC 5321 §4.5.3.2.1).", minutes=5)
-    hello_timeout: Duration = _wait("… to answer EHLO, HELO, STARTTLS or RSET.", minutes=5)
+    hello_timeout: Duration = _wait("… to answer EHLO, HELO, STARTTLS, AUTH or RSET.", minutes=5)
     handshake_timeout: Duration = _wait("… to finish the TLS handshake.", seconds=30)
     mail_timeout: Duration = _wait("… to answer MAIL (§4.5.3.2.2).", minutes=5)
     rcpt_timeout: Duration = _wait("… to answer RCPT (§4.5.3.2.3).", minutes=5)
@@ -104,6 +104,7 @@ class Settings(NamesSettings):
             Phase.HELLO: self.hello_timeout,
             Phase.STARTTLS: self.hello_timeout,
             Phase.HANDSHAKE: self.handshake_timeout,
+            Phase.AUTH: self.hello_timeout,
             Phase.IDLE: self.idle_timeout,
             Phase.RESET: self.hello_timeout,
             Phase.MAIL: self.mail_timeout,

@@ -6,10 +6,13 @@ import ssl
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from kernel.blobs.port import BlobMissingError
 from kernel.model.envelope import Blob
 from kernel.model.reply import Reply
+from kernel.model.sending import Route, TlsPolicy
+from services.delivery import metrics
 from services.delivery.adapters.dialling import (
     CANNOT_CONNECT,
     CANNOT_PROVE,
@@ -25,7 +28,7 @@ from services.delivery.core.smtp_client import NOT_SMTP, Phase
 from services.delivery.ports import Later, Site
 from tests.support.certificates import Authority, self_signed
 from tests.support.fakes import DictBlobs
-from tests.support.mail import BOB, CAT, MESSAGE, make_leg
+from tests.support.mail import ANN, BOB, CAT, MESSAGE, make_leg
 from tests.support.remote import HANG_UP, SILENCE, Last, remote
 
 DEADLINE = 10
@@ -40,6 +43,9 @@ class Directions:
     def __init__(self, *ports):
         hosts = tuple(Host(f"mx{n}.test", "127.0.0.1", p) for n, p in enumerate(ports))
         self.found = Site("site", hosts)
+
+    def treat(self, **route):
+        self.found = replace(self.found, route=Route("*", **route))
 
     async def find(self, domain):
         return self.found
@@ -446,3 +452,146 @@ async def test_it_is_known_whether_the_wishes_for_reports_were_passed_on(ehlo, p
         carried = await courier.carry(make_leg(BOB))
 
     assert carried.passed_dsn is passed
+
+
+LOGIN = {"login": "ann", "password": "secret"}
+OFFERS_LOGIN = "250-there.test\r\n250 AUTH PLAIN LOGIN CRAM-MD5"
+CHUNKING = "250-there.test\r\n250-PIPELINING\r\n250 CHUNKING"
+
+
+async def carried_by_route(route, *legs, **script):
+    """Return the replies, and the remote, of a site that is treated as ``route`` says."""
+    async with remote(**script) as there, courier_to(there) as courier:
+        courier._directions.treat(**route)
+        results = [await courier.carry(leg) for leg in legs or (make_leg(BOB),)]
+        return [result.replies for result in results], there
+
+
+async def test_a_smart_host_is_told_who_we_are_once():
+    legs = make_leg(BOB), make_leg(CAT)
+    auth = ["334 PDFAeD4=", "235 2.7.0 OK"]
+
+    replies, there = await carried_by_route(LOGIN, *legs, ehlo=OFFERS_LOGIN, auth=auth)
+
+    assert [reply.code for each in replies for reply in each.values()] == [250, 250]
+    assert there.heard("AUTH") == ["AUTH CRAM-MD5"]
+    assert len(there.responses) == 1
+
+
+async def test_a_refused_login_keeps_the_mail_waiting_and_is_counted_and_logged():
+    counted = metrics.LOGINS_REFUSED._value.get()
+    auth = ["334 PDFAeD4=", "535 5.7.8 no, secret is wrong"]
+
+    with capture_logs() as logs:
+        (replies,), there = await carried_by_route(LOGIN, ehlo=OFFERS_LOGIN, auth=auth)
+
+    reply = Reply(454, "4.7.0", "The smart host refuses our login: 535 5.7.8")
+    assert replies == {BOB: reply}
+    assert metrics.LOGINS_REFUSED._value.get() == counted + 1
+    assert [log["event"] for log in logs] == ["login failed"]
+    assert logs[0]["reply"] == str(reply)
+    assert not there.heard("MAIL")
+
+
+@pytest.mark.parametrize("tls", [None, TlsPolicy.NONE])
+async def test_a_password_goes_in_the_clear_to_loopback(tls):
+    route = LOGIN | {"mechanism": "plain", "tls": tls}
+
+    (replies,), there = await carried_by_route(route, ehlo=OFFERS_LOGIN)
+
+    assert replies[BOB].code == 250
+    assert there.heard("AUTH") == ["AUTH PLAIN AGFubgBzZWNyZXQ="]
+
+
+async def test_tls_from_the_first_octet(tmp_path):
+    route = {"implicit_tls": True}
+    tls = self_signed(tmp_path)
+
+    (replies,), there = await carried_by_route(route, tls=tls, implicit_tls=True, ehlo=WITH_TLS)
+
+    assert replies[BOB].code == 250
+    assert there.commands[:2] == ["EHLO us.test", "MAIL FROM:<ann@ours.test>"]
+
+
+async def test_a_route_names_the_address_that_we_call_from():
+    (replies,), there = await carried_by_route({"source": "127.0.0.7"})
+
+    assert replies[BOB].code == 250
+    assert there.clients == ["127.0.0.7"]
+
+
+async def test_an_address_that_is_not_ours_to_call_from_is_a_deferral():
+    (replies,), there = await carried_by_route({"source": "192.0.2.1"})
+
+    assert replies == {BOB: CANNOT_CONNECT}
+    assert there.connections == 0
+
+
+@pytest.mark.parametrize("size", [20, 3_000_000])
+@pytest.mark.parametrize("inline", [True, False])
+async def test_chunks_arrive_octet_by_octet(size, inline):
+    blobs = DictBlobs()
+    content = blobs.blobs["m"] = b".dotted\r\n..\r\n.\r\n" + b"no end" * (size // 6)
+    leg = make_leg(BOB, content=content if inline else Blob("m", len(content)))
+    async with remote(ehlo=CHUNKING) as there, courier_to(there, blobs=blobs) as courier:
+        carried = [await courier.carry(leg) for _ in range(2)]
+
+    assert [one.replies[BOB].code for one in carried] == [250, 250]
+    assert there.contents == [content, content]
+    assert there.connections == 1
+    assert not there.heard("DATA")
+
+
+async def test_a_content_that_breaks_off_is_never_a_last_chunk():
+    class Broken(DictBlobs):
+        async def read(self, name):
+            yield b"a" * 100_000
+            yield b"b" * 100_000
+            raise BlobMissingError(name)
+
+    async with remote(ehlo=CHUNKING) as there, courier_to(there, blobs=Broken()) as courier:
+        with pytest.raises(BlobMissingError):
+            await courier.carry(make_leg(BOB, content=Blob("m", 10)))
+
+    assert there.contents == []
+
+
+async def test_who_offers_chunking_and_does_not_know_it_is_spared_it_from_then_on():
+    legs = make_leg(BOB), make_leg(BOB)
+
+    results, there = await answers(*legs, ehlo=CHUNKING, bdat="502 5.5.1 What?")
+
+    assert [replies[BOB].code for replies in results] == [451, 250]
+    assert there.connections == 2
+    assert len(there.heard("DATA")) == 1
+
+
+async def test_a_connection_carries_as_many_mails_as_the_server_wants():
+    ehlo = "250-there.test\r\n250-PIPELINING\r\n250 LIMITS MAILMAX=2 RCPTMAX=1"
+
+    results, there = await answers(*[make_leg(BOB)] * 5, ehlo=ehlo)
+
+    assert [replies[BOB].code for replies in results] == [250] * 5
+    assert there.connections == 3
+    assert len(there.heard("QUIT")) >= 2
+
+
+async def test_an_8bit_text_is_made_7bit_for_who_wants_it_so():
+    content = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nö\r\n".encode()
+
+    (replies,), there = await answers(make_leg(BOB, content=content), ehlo=SEVEN_BIT)
+
+    assert replies[BOB].code == 250
+    assert there.contents[0].endswith(b"quoted-printable\r\n\r\n=C3=B6\r\n")
+
+
+async def test_each_answer_has_its_own_time():
+    """Three recipients take longer than one may."""
+
+    async with (
+        remote(ehlo=LOCK_STEP, pause=0.2) as there,
+        courier_to(there, timeout=0.5) as courier,
+    ):
+        carried = await courier.carry(make_leg(ANN, BOB, CAT))
+
+    assert {reply.code for reply in carried.replies.values()} == {250}

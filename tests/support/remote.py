@@ -39,8 +39,14 @@ class Remote:
     rcpt: object = "250 2.1.5 OK"
     data: object = "354 Go ahead"
     dot: object = "250 2.0.0 Queued"
+    bdat: object = "250 2.0.0 Queued"
+    auth: object = "235 2.7.0 OK"
     rset: object = "250 2.0.0 OK"
     tls: ssl.SSLContext | None = None
+    pause: float = 0.0
+    implicit_tls: bool = False
+    clients: list[str] = field(default_factory=list)
+    responses: list[bytes] = field(default_factory=list)
     connections: int = 0
     commands: list[str] = field(default_factory=list)
     contents: list[bytes] = field(default_factory=list)
@@ -61,37 +67,53 @@ class Remote:
 class _Conversation:
     def __init__(self, script: Remote, reader, writer):
         self.script, self.reader, self.writer = script, reader, writer
+        self.chunks = b""
 
     async def run(self):
         self.script.connections += 1
+        self.script.clients.append(self.writer.get_extra_info("peername")[0])
+        if self.script.implicit_tls:
+            await self.writer.start_tls(self.script.tls)
         await self.say("greeting")
         while line := await self.reader.readline():
             command = line.decode("utf-8").rstrip("\r\n")
             self.script.commands.append(command)
-            await self.hear(command.partition(" ")[0].upper())
+            verb, _, rest = command.partition(" ")
+            await self.hear(verb.upper(), rest)
 
-    async def hear(self, verb):
+    async def hear(self, verb, rest):
         if verb == "QUIT":
             raise ConnectionResetError
-        phase = verb.lower()
-        went = await self.say(phase)
+        if verb == "BDAT":
+            self.take_chunk(await self.reader.readexactly(int(rest.split()[0])), rest)
+        went = await self.say(verb.lower())
+        while verb == "AUTH" and went.startswith(b"334"):
+            self.script.responses.append(await self.reader.readline())
+            went = await self.say("auth")
         if verb == "STARTTLS" and went.startswith(b"220"):
             await self.writer.start_tls(self.script.tls)
         if verb == "DATA" and went.startswith(b"354"):
             self.script.contents.append(await self.content())
             await self.say("dot")
 
+    def take_chunk(self, octets, rest):
+        self.chunks += octets
+        if rest.upper().endswith(" LAST"):
+            self.script.contents.append(self.chunks)
+            self.chunks = b""
+
     async def content(self):
-        whole = b""
+        whole = bytearray()
         while not whole.endswith(b"\r\n.\r\n") and whole != b".\r\n":
             line = await self.reader.readline()
             if not line:
                 raise ConnectionResetError
             whole += line
-        return whole.removesuffix(b".\r\n").replace(b"\r\n..", b"\r\n.")
+        return bytes(whole).removesuffix(b".\r\n").replace(b"\r\n..", b"\r\n.")
 
     async def say(self, phase):
         answer = self.script.answer(phase)
+        await asyncio.sleep(self.script.pause)
         if answer is HANG_UP:
             raise ConnectionResetError
         if answer is SILENCE:

@@ -5,13 +5,17 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import cast
 
-from kernel.model.reply import Reply
-from services.delivery.core.mailing import Mailing, Stuffer
+import structlog
+
+from kernel.model.reply import Reply, printable
+from services.delivery import metrics
+from services.delivery.core.mailing import Mailing
 from services.delivery.core.routes import Host
 from services.delivery.core.smtp_client import Phase, SmtpClient
 
 TIMED_OUT = Reply(451, "4.4.2", "The server did not answer in time")
 
+_log = structlog.get_logger("delivery")
 _PAUSES = frozenset({Phase.IDLE, Phase.HANDSHAKE, Phase.CONTENT, Phase.CLOSED})
 _HANDSHAKE_ERRORS = (OSError, EOFError, ValueError)  # ValueError: a name that SNI cannot hold
 
@@ -25,7 +29,10 @@ class TlsBrokenError(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """A connection that `open` has made ready for mailings."""
+    """A connection that `open` has made ready for mailings.
+
+    ``source`` is the address of ours to dial from; empty, the system picks one.
+    """
 
     def __init__(
         self,
@@ -33,16 +40,20 @@ class Connection(asyncio.Protocol):
         host: Host,
         timeouts: Mapping[Phase, float],
         when_over: Callable[["Connection"], None],
+        *,
+        source: str = "",
     ) -> None:
         self.client = client
         self.host = host
         self._timeouts = timeouts
         self._when_over = when_over
+        self._source = (source, 0) if source else None
         self._shortest = min(timeouts.values())
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._pause: asyncio.Future[None] | None = None
-        self._phase = Phase.GREETING
+        self._phase = client.phase
+        self._heard = 0
         self._deadline = 0.0
         self._watch: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
@@ -52,7 +63,9 @@ class Connection(asyncio.Protocol):
         """Dial, greet and secure. A refusal is left in ``client.failure``."""
         try:
             async with asyncio.timeout(connect_timeout):
-                await self._loop.create_connection(lambda: self, self.host.address, self.host.port)
+                await self._loop.create_connection(
+                    lambda: self, self.host.address, self.host.port, local_addr=self._source
+                )
         except (OSError, UnicodeError) as error:
             raise CannotConnectError(str(error)) from error
         try:
@@ -64,6 +77,8 @@ class Connection(asyncio.Protocol):
         except BaseException:
             self.abort()
             raise
+        if self.client.refuses_login:
+            self._tell_of_login()
 
     async def send(self, mailing: Mailing, chunks: AsyncIterator[bytes] | None) -> None:
         """Carry one mailing; ``client.replies`` tells how it went.
@@ -77,6 +92,8 @@ class Connection(asyncio.Protocol):
             if chunks is not None and self.client.phase is Phase.CONTENT:
                 await self._stream(chunks)
                 await self._until_pause()
+            if self.client.is_spent:
+                self.close()
         except BaseException:
             self.abort()
             raise
@@ -123,6 +140,9 @@ class Connection(asyncio.Protocol):
         if octets:
             self._transport.write(octets)
         phase = self.client.phase
+        if self.client.heard != self._heard:
+            self._heard = self.client.heard
+            self._keep_time()
         if phase is not self._phase:
             self._phase = phase
             self._keep_time()
@@ -142,18 +162,22 @@ class Connection(asyncio.Protocol):
             pause.set_result(None)
 
     async def _stream(self, chunks: AsyncIterator[bytes]) -> None:
-        stuffer = Stuffer()
+        """Send the content a piece behind its reader: the last one is told as such."""
+        held = b""
         async for chunk in chunks:
-            await self._writable.wait()
-            if self.client.phase is not Phase.CONTENT:
+            if held and not await self._carry(self.client.piece, held):
                 return
-            self._keep_time()
-            self._transport.write(stuffer.feed(chunk))
+            held = chunk
+        await self._carry(self.client.last_piece, held)
+
+    async def _carry(self, framed: Callable[[bytes], bytes], octets: bytes) -> bool:
+        """Send a piece once there is room for it; False if it is not wanted any more."""
         await self._writable.wait()
-        if self.client.phase is Phase.CONTENT:
-            self._transport.write(stuffer.end())
-            self.client.content_sent()
-            self._send(b"")
+        if self.client.phase is not Phase.CONTENT:
+            return False
+        self._keep_time()
+        self._send(framed(octets))
+        return True
 
     async def _secure(self, tls: ssl.SSLContext) -> None:
         timeout = self._timeouts[Phase.HANDSHAKE]
@@ -170,6 +194,12 @@ class Connection(asyncio.Protocol):
         if transport is None:
             raise TlsBrokenError("the connection was lost")
         self._transport = transport
+
+    def _tell_of_login(self) -> None:
+        """Mail waits until somebody has looked at the route, so somebody has to hear of it."""
+        metrics.LOGINS_REFUSED.inc()
+        why = printable(str(self.client.failure))
+        _log.warning("login failed", host=str(self.host), reply=why)
 
     def _over(self) -> None:
         if self._watch is not None:

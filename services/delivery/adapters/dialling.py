@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from secrets import token_urlsafe
 
 from kernel.model.reply import Reply
 from services.delivery.adapters.connection import (
@@ -10,6 +11,7 @@ from services.delivery.adapters.connection import (
     Connection,
     TlsBrokenError,
 )
+from services.delivery.core.login import credentials_for
 from services.delivery.core.routes import Host
 from services.delivery.core.smtp_client import Phase, SmtpClient
 from services.delivery.ports import Site
@@ -34,6 +36,7 @@ class Dialler:
         self._dialling = dialling
         self._tls = _opportunistic_tls()
         self._trust = trust or ssl.create_default_context()
+        self._without_bdat: set[Host] = set()
 
     async def open(self, site: Site, when_over: Callable[[Connection], None]) -> Connection | Reply:
         """Return a connection to the first host that greets us, or why none does.
@@ -67,9 +70,22 @@ class Dialler:
     async def _dial(
         self, host: Host, site: Site, when_over: Callable[[Connection], None], *, use_tls: bool
     ) -> Connection | Reply:
-        dialling = self._dialling
-        client = SmtpClient(dialling.our_name, use_tls=use_tls)
-        connection = Connection(client, host, dialling.timeouts, when_over)
+        dialling, route = self._dialling, site.route
+        client = SmtpClient(
+            dialling.our_name,
+            use_tls=use_tls,
+            implicit_tls=route is not None and route.implicit_tls,
+            credentials=credentials_for(route, host.address, token_urlsafe()),
+            chunking=host not in self._without_bdat,
+        )
+
+        def over(connection: Connection) -> None:
+            if client.refuses_bdat:
+                self._without_bdat.add(host)
+            when_over(connection)
+
+        source = route.source if route is not None else ""
+        connection = Connection(client, host, dialling.timeouts, over, source=source)
         await connection.open(self._trust if site.guarded else self._tls, dialling.connect_timeout)
         return client.failure or connection
 

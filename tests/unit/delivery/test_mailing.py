@@ -8,6 +8,7 @@ from kernel.model.address import Address
 from kernel.model.envelope import Body, Recipient
 from services.delivery.core.mailing import (
     NEEDS_8BITMIME,
+    NEEDS_BINARYMIME,
     NEEDS_REQUIRETLS,
     NEEDS_SMTPUTF8,
     TOO_LARGE,
@@ -24,6 +25,7 @@ from tests.support.mail import BOB, make_envelope
 EVERYTHING = {"SIZE": "", "8BITMIME": "", "SMTPUTF8": "", "DSN": "", "PIPELINING": ""}
 GROESSE = Address.parse("größe@elsewhere.test")
 EIGHT_BIT = "Subject: x\r\n\r\nGrüße\r\n".encode()
+BINARY = b"Subject: x\r\n\r\n\0\r\n"
 UTF8_HEADERS = "Subject: Grüße\r\n\r\n".encode()
 
 
@@ -42,7 +44,11 @@ def make_mailing(*recipients, content=b"hi\r\n", **changes):
         (make_mailing(content=EIGHT_BIT), {}, NEEDS_8BITMIME),
         (make_mailing(content=EIGHT_BIT), {"8BITMIME": ""}, None),
         (make_mailing(body=Body.EIGHT_BIT), {}, None),
-        (make_mailing(body=Body.BINARY), EVERYTHING, NEEDS_8BITMIME),
+        (make_mailing(body=Body.BINARY), {}, None),
+        (make_mailing(content=EIGHT_BIT, body=Body.BINARY), {}, NEEDS_8BITMIME),
+        (make_mailing(content=BINARY, body=Body.BINARY), EVERYTHING, NEEDS_BINARYMIME),
+        (make_mailing(content=BINARY, body=Body.BINARY), {"BINARYMIME": ""}, NEEDS_BINARYMIME),
+        (make_mailing(content=BINARY, body=Body.BINARY), {"BINARYMIME": "", "CHUNKING": ""}, None),
         (make_mailing(sender=GROESSE), {"8BITMIME": ""}, NEEDS_SMTPUTF8),
         (make_mailing(sender=GROESSE), EVERYTHING, None),
         (make_mailing(content=UTF8_HEADERS, smtputf8=True), {"8BITMIME": ""}, NEEDS_SMTPUTF8),
@@ -60,7 +66,11 @@ def make_mailing(*recipients, content=b"hi\r\n", **changes):
         "8-bit to a 7-bit server",
         "8-bit where offered",
         "declared 8-bit, in fact 7-bit",
+        "declared binary, in fact text",
+        "declared binary, in fact 8-bit",
         "binary",
+        "binary where nothing but DATA is offered",
+        "binary where offered",
         "international sender",
         "international sender where offered",
         "international headers",

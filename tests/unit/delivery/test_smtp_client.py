@@ -266,7 +266,7 @@ def test_a_streamed_content_is_awaited():
 
     assert say(client, OK + OK + GO) == [b""]
     assert client.phase is Phase.CONTENT
-    client.content_sent()
+    assert client.last_piece(b"hi\r\n") == DOT
     assert client.phase is Phase.DOT
     client.receive(OK)
 
