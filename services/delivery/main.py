@@ -1,7 +1,7 @@
 """Delivery: carries routed legs over their hops.
 
 Consumes `MailRouted` and `DirectoryChanged`; emits `MailDeferred` (to be tried again),
-`MailAccepted` (reports of failure) and `MailTraced`. Asks auth for routes and keys.
+`MailAccepted` (reports to senders) and `MailTraced`. Asks auth for routes and keys.
 """
 
 import asyncio
@@ -20,8 +20,10 @@ from services.delivery.adapters.mailbox import MailboxCourier
 from services.delivery.adapters.nowhere import NowhereCourier
 from services.delivery.adapters.preparing import Preparer
 from services.delivery.adapters.smtp import Manners, SmtpCourier
+from services.delivery.adapters.templates import load_templates
 from services.delivery.core.routes import parse_routes
 from services.delivery.core.schedule import RetrySchedule
+from services.delivery.reporter import Reporter
 from services.delivery.sending import Orders
 from services.delivery.service import Delivery
 from services.delivery.settings import Settings
@@ -43,6 +45,11 @@ async def serve(platform: Platform, settings: Settings) -> None:
                     Remote: remote,
                     Nowhere: NowhereCourier(),
                 },
+                reporter=Reporter(
+                    platform,
+                    load_templates(settings.templates),
+                    settings.copies_to(platform.settings.domain),
+                ),
                 schedule=RetrySchedule(settings.retry, settings.give_up_after, settings.warn_after),
                 routes=lambda: orders.now.routes,
             )

@@ -7,7 +7,7 @@ from kernel.model.events import OUTCOMES, Stage
 RECIPIENTS = Counter(
     "postroom_delivery_recipients_total", "Recipients, by what came of an attempt.", ["stage"]
 )
-_by_stage = {stage: RECIPIENTS.labels(stage.value) for stage in OUTCOMES}
+_by_stage = {stage: RECIPIENTS.labels(stage.value) for stage in (*OUTCOMES, Stage.EXPANDED)}
 
 
 LOGINS_REFUSED = Counter(

@@ -1,32 +1,31 @@
 """Carries legs over their hops, and hands on whatever is left of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from kernel import maillog
-from kernel.blobs.port import BlobMissingError, BlobsUnavailableError, read_whole
-from kernel.model.envelope import INLINE_LIMIT, Content, Envelope
+from kernel.blobs.port import BlobMissingError, BlobsUnavailableError
 from kernel.model.events import Hop, MailRouted, Remote, Work
 from kernel.model.reply import Reply
 from kernel.model.sending import Route
 from kernel.platform import Platform
-from services.delivery.core.bounce import bounce, returns_whole, to_report
 from services.delivery.core.consequences import consequences, doubt
-from services.delivery.core.report import Facts, Returned
+from services.delivery.core.reporting import to_report
 from services.delivery.core.routes import Host
 from services.delivery.core.schedule import RetrySchedule, schedule_for
-from services.delivery.core.settle import Fate, Settlement, postpone, settle
+from services.delivery.core.settle import Settlement, postpone, settle
 from services.delivery.memory import Memory
 from services.delivery.metrics import count
 from services.delivery.ports import Carried, Courier, Later
+from services.delivery.reporter import Reporter
 
 LONGEST_ATTEMPT = timedelta(minutes=10)
 TOOK_TOO_LONG = Reply(451, "4.4.7", "The attempt took too long")
 NO_CONTENT = Reply(451, "4.3.0", "The content of the message cannot be read now")
-MAX_HEADERS = 65_536  # octets of an original's headers that a report returns
+NOT_TRIED = Carried({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,7 @@ class Delivery:
 
     platform: Platform
     couriers: Mapping[type[Hop], Courier]
+    reporter: Reporter
     schedule: RetrySchedule
     routes: Callable[[], tuple[Route, ...]] = tuple
     longest_attempt: timedelta = LONGEST_ATTEMPT
@@ -66,14 +66,16 @@ class Delivery:
 
         now = self.platform.clock()
         schedule = schedule_for(leg.hop, self.routes(), self.schedule)
-        if isinstance(result, Later):
-            settlement, host = postpone(leg, result.why, schedule, now, result.until), None
-        else:
-            settlement, host = settle(leg, result.replies, schedule, now), result.host
-        report = await self._report(leg, settlement.failures, host, now)
+        settlement = _settled(leg, result, schedule, now)
+        carried = result if isinstance(result, Carried) else NOT_TRIED
+        late = schedule.is_late(leg, now)
+        told = to_report(leg, settlement, late=late, passed_dsn=carried.passed_dsn)
+        facts = self.reporter.facts(leg, carried.host, now, schedule.patience_ends(leg))
+        facts = replace(facts, tried=carried is result)
+        reports = await self.reporter.reports(leg, facts, settlement, told)
 
-        _note(leg, settlement, host, now)
-        events = consequences(leg, settlement, host, report, now)
+        _note(leg, settlement, carried.host, now)
+        events = consequences(leg, settlement.told(told), carried.host, reports, now)
         if settlement.fates:
             await self._say(leg, events)
         else:
@@ -116,39 +118,13 @@ class Delivery:
             raise
         self.memory.settle(leg)
 
-    async def _report(
-        self, leg: MailRouted, failures: tuple[Fate, ...], host: Host | None, now: datetime
-    ) -> Envelope | None:
-        """Return the mail that tells the sender of ``failures``, its content kept; or nothing."""
-        told = to_report(leg, failures)
-        if not told:
-            return None
-        settings = self.platform.settings
-        facts = Facts(leg.envelope, settings.hostname, settings.domain, host, now)
-        envelope = bounce(leg, facts, told, await self._returned(leg.envelope))
-        if envelope.size > INLINE_LIMIT:
-            blob = await self.platform.blobs.put(envelope.id, _one_chunk(envelope.content))
-            envelope = replace(envelope, content=blob)
-        return envelope
 
-    async def _returned(self, original: Envelope) -> Returned:
-        """Return what goes back; nothing if it cannot be read: the remotes have answered by now."""
-        try:
-            if returns_whole(original):
-                return Returned(await read_whole(original.content, self.platform.blobs), whole=True)
-            return Returned(await self._headers(original.content), whole=False)
-        except (BlobMissingError, BlobsUnavailableError):
-            return Returned(b"", whole=False)
-
-    async def _headers(self, content: Content) -> bytes:
-        if isinstance(content, bytes):
-            return content.partition(b"\r\n\r\n")[0]
-        octets = b""
-        async for chunk in self.platform.blobs.read(content.id):
-            octets += chunk
-            if b"\r\n\r\n" in octets or len(octets) > MAX_HEADERS:
-                break
-        return octets.partition(b"\r\n\r\n")[0][:MAX_HEADERS]
+def _settled(
+    leg: MailRouted, result: Carried | Later, schedule: RetrySchedule, now: datetime
+) -> Settlement:
+    if isinstance(result, Later):
+        return postpone(leg, result.why, schedule, now, result.until)
+    return settle(leg, result.replies, schedule, now)
 
 
 def _for_all(leg: MailRouted, reply: Reply) -> Carried:
@@ -169,8 +145,3 @@ def _note(leg: MailRouted, settlement: Settlement, host: Host | None, now: datet
             attempt=leg.attempt,
             reply=str(fate.reply),
         )
-
-
-async def _one_chunk(content: Content) -> AsyncIterator[bytes]:
-    assert isinstance(content, bytes)  # noqa: S101 - `bounce` makes it inline
-    yield content

@@ -3,16 +3,20 @@
 import json
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from kernel.model.address import Address
 from kernel.names import NamesSettings
-from kernel.settings import Duration
+from kernel.settings import Duration, split_words
 from services.delivery.core.routes import parse_routes
 from services.delivery.core.schedule import GIVE_UP_AFTER, LADDER, WARN_AFTER
 from services.delivery.core.smtp_client import Phase
+
+POSTMASTER = "postmaster"  # RFC 5321 §4.5.1
 
 
 def _listed(value: object) -> object:
@@ -28,7 +32,17 @@ def _routable(routes: Mapping[str, str]) -> Mapping[str, str]:
     return routes
 
 
+def _addressed(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name != POSTMASTER:
+            Address.parse(name)
+    return names
+
+
 Durations = Annotated[tuple[Duration, ...], NoDecode, BeforeValidator(_listed)]
+Addresses = Annotated[
+    tuple[str, ...], NoDecode, BeforeValidator(split_words), AfterValidator(_addressed)
+]
 Lanes = Annotated[tuple[Literal["local", "remote"], ...], NoDecode, BeforeValidator(_listed)]
 
 
@@ -75,6 +89,16 @@ class Settings(NamesSettings):
         default=WARN_AFTER,
         description="How long a message waits before its sender hears of it; 0 for never.",
     )
+    templates: Path | None = Field(
+        default=None,
+        description="A folder with words of your own for reports: `failed.txt`, `delayed.txt`, "
+        "`delivered.txt`, `postmaster.txt`.",
+    )
+    postmaster_copy: Addresses = Field(
+        default=(),
+        description="Who gets a copy of each report of failure, with headers alone: addresses "
+        "parted by commas, or `postmaster` for that of the primary domain; empty: nobody.",
+    )
     site_connections: int = Field(
         default=20, ge=1, description="Connections of this worker to one site at a time."
     )
@@ -96,6 +120,11 @@ class Settings(NamesSettings):
     data_timeout: Duration = _wait("… to answer DATA (§4.5.3.2.4).", minutes=2)
     content_timeout: Duration = _wait("… to take a piece of content (§4.5.3.2.5).", minutes=3)
     dot_timeout: Duration = _wait("… to answer the final dot (§4.5.3.2.6).", minutes=10)
+
+    def copies_to(self, domain: str) -> tuple[Address, ...]:
+        """Return who gets copies of reports; ``domain`` is the primary one."""
+        names = (f"{n}@{domain}" if n == POSTMASTER else n for n in self.postmaster_copy)
+        return tuple(dict.fromkeys(Address.parse(name) for name in names))
 
     def timeouts(self) -> dict[Phase, float]:
         """Return how many seconds each phase of a conversation may take."""

@@ -4,10 +4,13 @@ import asyncio
 import email
 
 from kernel import wire
+from kernel.model.events import Stage
 from kernel.model.questions import Place
-from services.delivery.core.bounce import bounce
-from services.delivery.core.report import Facts, Returned
+from services.delivery.adapters.templates import load_templates
+from services.delivery.core.report import Returned
+from services.delivery.core.reporting import report_to_sender
 from services.delivery.core.settle import Fate
+from services.delivery.core.wording import Facts
 from services.router.core.expand import Ending
 from services.router.core.route import route
 from tests.adapters.test_delivery_smtp import GUARDED, guarded_courier
@@ -67,8 +70,9 @@ async def test_a_report_of_failure_quotes_them(tmp_path):
         "RCPT TO:<bob@elsewhere.test> NOTIFY=FAILURE ORCPT=rfc822;Bob+2BTag@Elsewhere.Test",
     )
     [recipient] = leg.envelope.recipients
-    facts = Facts(leg.envelope, "mx.ours.test", "ours.test", None, NOON)
-    report = bounce(leg, facts, [Fate(recipient, "failed", GONE)], Returned(b"", whole=False))
+    facts = Facts(leg.envelope, "mx.ours.test", "ours.test", None, NOON, until=NOON)
+    failures, nothing = [Fate(recipient, Stage.FAILED, GONE)], Returned(b"", whole=False)
+    report = report_to_sender(leg, facts, failures, nothing, load_templates())
 
     _, status, _ = email.message_from_bytes(report.content).get_payload()
     about_mail, about_recipient = status.get_payload()

@@ -1,5 +1,6 @@
 """What the other services are told after an attempt."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from kernel.model.envelope import Envelope
@@ -25,17 +26,15 @@ def consequences(
     leg: MailRouted,
     settlement: Settlement,
     host: Host | None,
-    report: Envelope | None,
+    reports: Sequence[Envelope],
     now: datetime,
 ) -> tuple[Work, ...]:
-    """Return the report and what is to be tried again, and after them the traces.
+    """Return the reports and what is to be tried again, and after them the traces.
 
     What is lost on the way to the bus takes along what comes after it: a trace
     that is there vouches for the work.
     """
-    events: list[Work] = []
-    if report is not None:
-        events.append(MailAccepted(report, origin=f"report on {leg.id}"))
+    events: list[Work] = [MailAccepted(r, origin=f"report on {leg.id}") for r in reports]
     if settlement.retry is not None:
         events.append(_deferral(leg, settlement.retry))
     if settlement.fates:

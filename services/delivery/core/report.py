@@ -4,32 +4,39 @@ Everything but a returned message with an 8-bit body is ASCII, so the report
 reaches whoever could send to us. Text of remote servers is made harmless.
 """
 
-import re
 from base64 import encodebytes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from email.header import Header
 from email.utils import format_datetime
 
 from kernel.model.address import Address
-from kernel.model.envelope import Envelope
 from kernel.model.events import Stage
 from kernel.model.reply import printable
-from services.delivery.core.routes import Host
 from services.delivery.core.settle import Fate
+from services.delivery.core.templates import Words
+from services.delivery.core.wording import Facts
+from services.delivery.core.xtext import said, typed
 
-MAX_FIELD = 900  # characters; a line holds 998 (RFC 5322 §2.1.1)
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a report says, beside whom it is about. ``remote`` is who refused, if anybody did."""
-
-    original: Envelope
-    reporter: str
-    domain: str
-    remote: Host | None
-    now: datetime
+MAX_LINE = 998  # octets (RFC 5322 §2.1.1)
+MAX_FIELD = 900  # characters; a line holds a name beside it
+_ACTIONS = {
+    Stage.FAILED: "failed",
+    Stage.EXPIRED: "failed",
+    Stage.DEFERRED: "delayed",
+    Stage.DELIVERED: "delivered",
+    Stage.RELAYED: "relayed",
+    Stage.EXPANDED: "expanded",
+}
+"""The words of RFC 3464 §2.3.3."""
+_CLASSES = {
+    Stage.FAILED: "5",
+    Stage.EXPIRED: "4",
+    Stage.DEFERRED: "4",
+    Stage.DELIVERED: "2",
+    Stage.RELAYED: "2",
+    Stage.EXPANDED: "2",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +59,42 @@ class Returned:
         return _part_head("message/rfc822", f"Content-Transfer-Encoding: {encoding}") + octets
 
 
-def report(
-    facts: Facts, failures: Sequence[Fate], returned: Returned, to: Address, mail_id: str
-) -> bytes:
-    """Return the message that tells ``to`` what became of its mail."""
-    boundary = f"=_{mail_id}"
-    parts = (_explanation(facts, failures), _status(facts, failures), returned.part())
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """Whom a report goes to, under which id, and in what words.
+
+    ``automatic`` is what RFC 3834 §5 calls it: an answer to a message, or not even that.
+    """
+
+    mail_id: str
+    to: tuple[Address, ...]
+    words: Words
+    automatic: str = "auto-replied"
+
+
+def report(letter: Letter, facts: Facts, told: Sequence[Fate], returned: Returned) -> bytes:
+    """Return the message that says what became of the recipients in ``told``."""
+    boundary = f"=_{letter.mail_id}"
+    parts = (_text(letter.words.text), _status(facts, told), returned.part())
     delimiter = f"\r\n--{boundary}\r\n".encode()
     return b"".join(
         [
-            _head(facts, to, mail_id, boundary),
+            _head(letter, facts, boundary),
             *(delimiter + part for part in parts),
             f"\r\n--{boundary}--\r\n".encode(),
         ]
     )
 
 
-def _head(facts: Facts, to: Address, mail_id: str, boundary: str) -> bytes:
+def _head(letter: Letter, facts: Facts, boundary: str) -> bytes:
+    to = ",\r\n\t".join(f"<{address}>" for address in letter.to)
     fields = (
         f"From: Mail Delivery System <MAILER-DAEMON@{facts.domain}>",
-        f"To: <{to}>",
-        "Subject: Your message could not be delivered",
+        f"To: {to}",
+        f"Subject: {_encoded(letter.words.subject)}",
         f"Date: {format_datetime(facts.now)}",
-        f"Message-ID: <{mail_id}@{facts.domain}>",
-        "Auto-Submitted: auto-replied",  # RFC 3834 §5
+        f"Message-ID: <{letter.mail_id}@{facts.domain}>",
+        f"Auto-Submitted: {letter.automatic}",
         "MIME-Version: 1.0",
         "Content-Type: multipart/report; report-type=delivery-status;",
         f'\tboundary="{boundary}"',
@@ -83,75 +102,61 @@ def _head(facts: Facts, to: Address, mail_id: str, boundary: str) -> bytes:
     return "".join(f"{field}\r\n" for field in fields).encode()
 
 
-def _explanation(facts: Facts, failures: Sequence[Fate]) -> bytes:
-    lines = [
-        f"This is the mail system at {facts.reporter}.",
-        "",
-        "Your message could not be delivered to the following recipients, and will not",
-        "be tried again. It is attached, or its headers are.",
-    ]
-    for failure in failures:
-        lines += ["", f"<{failure.recipient.address}>:", f"    {_last_word(failure, facts)}"]
-    octets = "".join(f"{line}\r\n" for line in lines).encode()
-    if octets.isascii():
+def _encoded(subject: str) -> str:
+    """Return a subject as header fields have it (RFC 2047)."""
+    subject = subject[:MAX_FIELD]
+    charset = "us-ascii" if subject.isascii() else "utf-8"
+    return Header(subject, charset, header_name="Subject").encode(linesep="\r\n")
+
+
+def _text(text: str) -> bytes:
+    octets = text.replace("\n", "\r\n").encode()
+    if octets.isascii() and max(map(len, text.split("\n"))) <= MAX_LINE:
         return _part_head("text/plain; charset=us-ascii") + octets
     head = _part_head("text/plain; charset=utf-8", "Content-Transfer-Encoding: base64")
     return head + _base64(octets)
 
 
-def _last_word(failure: Fate, facts: Facts) -> str:
-    expired = "tried for too long; at last, " if failure.stage is Stage.EXPIRED else ""
-    return f"{expired}{facts.remote or 'this system'} said: {_ascii(str(failure.reply))}"
-
-
-def _status(facts: Facts, failures: Sequence[Fate]) -> bytes:
+def _status(facts: Facts, told: Sequence[Fate]) -> bytes:
     original = facts.original
     head = [f"Reporting-MTA: dns; {facts.reporter}"]
     if original.envid:
-        head.append(f"Original-Envelope-Id: {_ascii(unxtext(original.envid))}")
+        head.append(f"Original-Envelope-Id: {_ascii(said(original.envid))}")
     head.append(f"Arrival-Date: {format_datetime(original.received_at)}")
-    groups = [head, *(_about(failure, facts) for failure in failures)]
+    groups = [head, *(_about(fate, facts) for fate in told)]
     text = "\r\n".join("".join(f"{field}\r\n" for field in group) for group in groups)
     return _part_head("message/delivery-status") + text.encode("ascii")
 
 
-def _about(failure: Fate, facts: Facts) -> list[str]:
+def _about(fate: Fate, facts: Facts) -> list[str]:
     """Return the fields about one recipient (RFC 3464 §2.3), in the order of the RFC."""
-    recipient, reply = failure.recipient, failure.reply
-    kind, _, original = recipient.orcpt.partition(";")
+    kind, _, original = fate.recipient.orcpt.partition(";")
     fields = []
     if original:
-        fields.append(f"Original-Recipient: {_ascii(kind)}; {_ascii(unxtext(original))}")
+        fields.append(f"Original-Recipient: {_ascii(kind)}; {_ascii(said(original))}")
     fields += [
-        f"Final-Recipient: {typed_address(recipient.address)}",
-        "Action: failed",
-        f"Status: {_status_code(failure)}",
+        f"Final-Recipient: {typed(fate.recipient.address)}",
+        f"Action: {_ACTIONS[fate.stage]}",
+        f"Status: {_status_code(fate)}",
     ]
     if facts.remote:
         fields.append(f"Remote-MTA: dns; {_ascii(facts.remote.name)}")
-    diagnosis = "smtp" if facts.remote else "x-postroom"
-    fields.append(f"Diagnostic-Code: {diagnosis}; {_ascii(str(reply))}")
-    fields.append(f"Last-Attempt-Date: {format_datetime(facts.now)}")
+    if facts.remote or _CLASSES[fate.stage] != "2":  # our own word on a success says nothing
+        diagnosis = "smtp" if facts.remote else "x-postroom"
+        fields.append(f"Diagnostic-Code: {diagnosis}; {_ascii(str(fate.reply))}")
+    if facts.tried:
+        fields.append(f"Last-Attempt-Date: {format_datetime(facts.now)}")
+    if fate.stage is Stage.DEFERRED:
+        fields.append(f"Will-Retry-Until: {format_datetime(facts.until)}")
     return fields
 
 
-def _status_code(failure: Fate) -> str:
-    if failure.stage is Stage.EXPIRED:
+def _status_code(fate: Fate) -> str:
+    """Return the status (RFC 3463), of the class that the action asks for (RFC 3464 §2.3.4)."""
+    if fate.stage is Stage.EXPIRED:
         return "4.4.7"  # RFC 3463 §3.5: delivery time expired
-    return failure.reply.status or "5.0.0"
-
-
-def typed_address(address: Address) -> str:
-    """Return an address with its type, spelt in ASCII (RFC 3464 §2.3.2, RFC 6533 §3)."""
-    if address.is_ascii:
-        return f"rfc822; {address}"
-    spelt = re.sub(r"[^!-~]|[+=\\]", lambda c: f"\\x{{{ord(c[0]):X}}}", str(address))
-    return f"utf-8; {spelt}"
-
-
-def unxtext(text: str) -> str:
-    """Return what an xtext says (RFC 3461 §4)."""
-    return re.sub(r"\+([0-9A-F]{2})", lambda code: chr(int(code[1], 16)), text)
+    wanted = _CLASSES[fate.stage]
+    return fate.reply.status if fate.reply.status.startswith(wanted) else f"{wanted}.0.0"
 
 
 def _ascii(text: str) -> str:

@@ -1,16 +1,22 @@
 """An attempt is over: what becomes of each recipient."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kernel.model.address import Address
 from kernel.model.envelope import Recipient
-from kernel.model.events import Local, MailRouted, Stage
+from kernel.model.events import Hop, Local, MailRouted, Nowhere, Remote, Stage
 from kernel.model.reply import Reply
 from services.delivery.core.schedule import SHORT_WAIT, RetrySchedule, jitter
 
 NO_ANSWER = Reply(451, "4.4.2", "The connection was lost before an answer came")
+FAILURES = (Stage.FAILED, Stage.EXPIRED)
+_SUCCESSES: dict[type[Hop], Stage] = {
+    Local: Stage.DELIVERED,
+    Remote: Stage.RELAYED,
+    Nowhere: Stage.EXPANDED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,22 @@ class Settlement:
     @property
     def failures(self) -> tuple[Fate, ...]:
         """Those who will not get the message."""
-        return tuple(f for f in self.fates if f.stage in (Stage.FAILED, Stage.EXPIRED))
+        return tuple(fate for fate in self.fates if fate.stage in FAILURES)
+
+    @property
+    def waiting(self) -> tuple[Fate, ...]:
+        """Those who will be tried again: of a leg that nobody has tried, everybody."""
+        if self.retry is None:
+            return ()
+        deferred = tuple(fate for fate in self.fates if fate.stage is Stage.DEFERRED)
+        leg, why = self.retry.leg, self.retry.why
+        return deferred or tuple(Fate(r, Stage.DEFERRED, why) for r in leg.envelope.recipients)
+
+    def told(self, fates: Sequence[Fate]) -> "Settlement":
+        """Return this, once the sender has been told of ``fates``: of a delay it hears once."""
+        if self.retry is None or not any(fate.stage is Stage.DEFERRED for fate in fates):
+            return self
+        return replace(self, retry=replace(self.retry, leg=replace(self.retry.leg, late=True)))
 
 
 def settle(
@@ -84,7 +105,7 @@ def postpone(
 
 def _fate(leg: MailRouted, recipient: Recipient, reply: Reply, *, too_old: bool) -> Fate:
     if reply.is_positive:
-        stage = Stage.DELIVERED if isinstance(leg.hop, Local) else Stage.RELAYED
+        stage = _SUCCESSES[type(leg.hop)]
     elif reply.is_permanent:
         stage = Stage.FAILED
     else:

@@ -1,9 +1,11 @@
 import asyncio
+import re
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from kernel import wire
 from kernel.blobs.port import BlobMissingError, BlobsUnavailableError
 from kernel.bus.port import BusUnavailableError
 from kernel.model.envelope import INLINE_LIMIT, Blob, Recipient
@@ -16,12 +18,15 @@ from kernel.model.events import (
     Remote,
     Stage,
 )
+from kernel.model.reply import Reply
 from kernel.model.sending import Route
 from services.delivery.adapters.nowhere import NowhereCourier
-from services.delivery.core.bounce import report_id
+from services.delivery.adapters.templates import load_templates
+from services.delivery.core.reporting import report_id
 from services.delivery.core.routes import Host
 from services.delivery.core.schedule import RetrySchedule
 from services.delivery.ports import Carried, Later
+from services.delivery.reporter import Reporter
 from services.delivery.service import NO_CONTENT, TOOK_TOO_LONG, Delivery
 from tests.support.fakes import make_platform
 from tests.support.mail import (
@@ -40,6 +45,7 @@ from tests.support.mail import (
 
 MX = Host("mx.elsewhere.test", "192.0.2.1", 25)
 SCHEDULE = RetrySchedule()
+LATE = NOON + timedelta(hours=5)
 
 
 class ScriptedCourier:
@@ -64,7 +70,8 @@ def make_delivery(result, **changes):
     platform = changes.pop("platform", None) or make_platform()
     courier = ScriptedCourier(result)
     couriers = {Remote: courier, Local: courier, Nowhere: NowhereCourier()}
-    return Delivery(platform, couriers, SCHEDULE, **changes)
+    reporter = Reporter(platform, load_templates(), changes.pop("postmaster", ()))
+    return Delivery(platform, couriers, reporter, SCHEDULE, **changes)
 
 
 async def attempt(leg, result, **changes):
@@ -305,3 +312,108 @@ async def test_a_report_too_large_for_an_event_becomes_a_blob():
     blob = report.envelope.content
     assert blob == Blob(report.id, len(platform.blobs.blobs[report.id]))
     assert blob.size > INLINE_LIMIT
+
+
+async def attempt_late(leg, result):
+    return await attempt(leg, result, platform=make_platform(clock=lambda: LATE))
+
+
+def wishing(leg, *notify, submitted=True):
+    """Return ``leg`` with what its sender wants to be told of every recipient."""
+    recipients = tuple(replace(r, notify=notify) for r in leg.envelope.recipients)
+    envelope = replace(leg.envelope, recipients=recipients, submitted=submitted)
+    return replace(leg, envelope=envelope)
+
+
+def actions(report):
+    return re.findall(rb"Action: (\w+)", report.envelope.content)
+
+
+async def test_what_failed_arrived_and_waits_stands_in_one_report():
+    leg = wishing(make_leg(ANN, BOB, CAT), "SUCCESS", "FAILURE", "DELAY")
+
+    report, deferred, traced = await attempt_late(leg, {ANN: OK, BOB: BUSY, CAT: GONE})
+
+    assert actions(report) == [b"relayed", b"failed", b"delayed"]
+    assert deferred.leg.late
+    assert len(traced.traces) == 3
+
+
+async def test_the_sender_hears_once_that_its_message_waits():
+    leg = wishing(make_leg(BOB), submitted=True)
+
+    report, deferred, _ = await attempt_late(leg, {BOB: BUSY})
+    again, _ = await attempt_late(deferred.leg, {BOB: BUSY})
+
+    assert actions(report) == [b"delayed"]
+    assert isinstance(again, MailDeferred)
+    assert again.leg.late
+    assert wire.decode(wire.encode(again)) == again
+
+
+async def test_what_is_not_tried_for_long_is_late_too_and_fails_under_another_id():
+    leg = wishing(make_leg(BOB))
+
+    report, deferred = await attempt_late(leg, Later(BUSY))
+    (back,) = await attempt_late(deferred.leg, Later(BUSY))
+    failure, _ = await attempt_late(deferred.leg, {BOB: GONE})
+
+    assert actions(report) == [b"delayed"]
+    assert deferred.leg.id == leg.id
+    assert deferred.leg.late
+    assert back.leg == deferred.leg
+    assert actions(failure) == [b"failed"]
+    assert failure.id != report.id
+
+
+async def test_nobody_is_told_before_its_time():
+    deferred, _ = await attempt(wishing(make_leg(BOB), "DELAY"), {BOB: BUSY})
+
+    assert not deferred.leg.late
+
+
+async def test_into_a_mailbox_is_delivered():
+    leg = wishing(make_leg(ANN, hop=Local()), "SUCCESS")
+
+    report, traced = await attempt(leg, Carried({ANN: OK}))
+
+    assert actions(report) == [b"delivered"]
+    assert stages(traced) == {ANN: Stage.DELIVERED}
+
+
+async def test_what_an_alias_stood_for_is_expanded():
+    hop = Nowhere(Reply(250, "2.1.5", "Others receive it instead"))
+
+    report, traced = await attempt(wishing(make_leg(BOB, hop=hop), "SUCCESS"), {})
+
+    assert actions(report) == [b"expanded"]
+    assert stages(traced) == {BOB: Stage.EXPANDED}
+
+
+async def test_no_report_where_the_next_server_makes_it():
+    leg = wishing(make_leg(BOB), "SUCCESS")
+
+    (traced,) = await attempt(leg, Carried({BOB: OK}, MX, passed_dsn=True))
+
+    assert stages(traced) == {BOB: Stage.RELAYED}
+
+
+async def test_the_postmaster_gets_a_copy_without_the_body():
+    leg = make_leg(BOB)
+
+    report, copy, _ = await attempt(leg, {BOB: GONE}, postmaster=(CAT,))
+
+    assert b"\r\n\r\nhi\r\n" in report.envelope.content
+    assert b"\r\n\r\nhi\r\n" not in copy.envelope.content
+    assert b"Subject: hello" in copy.envelope.content
+    assert copy.envelope.sender is None
+    assert [r.address for r in copy.envelope.recipients] == [CAT]
+    assert copy.id != report.id
+
+
+async def test_the_postmaster_hears_of_a_report_that_is_refused_and_of_its_own_mail_never():
+    notice, _ = await attempt(make_leg(BOB, sender=None), {BOB: GONE}, postmaster=(CAT,))
+    (traced,) = await attempt(make_leg(CAT, sender=None), {CAT: GONE}, postmaster=(CAT,))
+
+    assert b"Mail from <> could not be delivered" in notice.envelope.content
+    assert stages(traced) == {CAT: Stage.FAILED}

@@ -65,3 +65,30 @@ def test_a_route_without_a_port_is_refused(monkeypatch):
 
     with pytest.raises(ValidationError):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("", []),
+        ("postmaster", ["postmaster@ours.test"]),
+        ("postmaster, Ops@Far.test,postmaster@ours.test", ["postmaster@ours.test", "Ops@far.test"]),
+    ],
+)
+def test_who_gets_copies_of_reports(monkeypatch, text, addresses):
+    monkeypatch.setenv("POSTROOM_DELIVERY_POSTMASTER_COPY", text)
+
+    assert [str(address) for address in Settings().copies_to("ours.test")] == addresses
+
+
+def test_a_copy_for_somebody_who_is_no_address_is_refused(monkeypatch):
+    monkeypatch.setenv("POSTROOM_DELIVERY_POSTMASTER_COPY", "the boss")
+
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+def test_warnings_can_be_turned_off(monkeypatch):
+    monkeypatch.setenv("POSTROOM_DELIVERY_WARN_AFTER", "0")
+
+    assert not Settings().warn_after
