@@ -7,7 +7,7 @@ event                emitted by                consumed by                  how 
                      (a bounce is mail)
 `MailRouted`         router, ledger            delivery (a lane for local   work
                      (waiting mail now due)    and one for remote legs)
-`MailDeferred`       delivery                  ledger                       work
+`MailDeferred`       delivery, router          ledger                       work
 `MailTraced`         router, delivery          ledger                       work
 `DirectoryChanged`   auth                      auth, ingress, router,       broadcast
                                                delivery
@@ -192,9 +192,9 @@ class Summary:
 class MailTraced:
     """A step of a message's way.
 
-    ``cause`` is the id of the mail for ``ACCEPTED`` and ``EXPANDED``, and the id of
-    the leg for ``ROUTED`` and for what came of an attempt. (mail, recipient, stage,
-    cause) names an entry of the timeline: a second one of that name is a twin.
+    ``cause`` is the id of the mail for ``ACCEPTED`` and ``EXPANDED``, and for ``DEFERRED`` before
+    any attempt; it is the id of the leg for ``ROUTED`` and for what came of an attempt. (mail,
+    recipient, stage, cause) names an entry of the timeline: a second one of that name is a twin.
     """
 
     mail: MailId

@@ -152,6 +152,7 @@ def _envelope(offer: Offer, content: Content, now: datetime) -> Envelope:
         ret=offer.ret,
         envid=offer.envid,
         submitted=not offer.stranger,
+        hold_until=offer.hold_until,
     )
 
 

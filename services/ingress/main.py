@@ -104,6 +104,7 @@ class _House:
             listener,
             hostname=self.platform.settings.hostname,
             domain=self.platform.settings.domain,
+            now=self.platform.clock,
             new_id=self._new_id,
             new_nonce=partial(fresh_nonce, self.platform.settings.hostname),
             at_door=self.pressure.at_door,
@@ -113,6 +114,7 @@ class _House:
             max_unknown=self.settings.max_unknown,
             max_hops=self.settings.max_hops,
             trusts=Balancers(self.settings.xclient).__contains__,
+            max_hold=self.settings.max_hold,
         )
 
     def _at_mail(self) -> Reply | None:

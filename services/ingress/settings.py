@@ -82,6 +82,12 @@ class Settings(CertificateSettings, ListeningSettings, CheckSettings):
     max_hops: int = Field(
         default=50, description="More `Received` fields than this are a mail loop."
     )
+    max_hold: Duration = Field(
+        default=timedelta(days=14),
+        le=timedelta(days=365),
+        description="For how long users may have their mail held back before it goes on "
+        "(FUTURERELEASE), such as `14d`; 0: not at all.",
+    )
     max_backlog: int = Field(
         default=50_000,
         ge=0,

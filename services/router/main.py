@@ -1,7 +1,8 @@
 """Router: decides where each recipient of a message goes next.
 
 Consumes `MailAccepted` and `DirectoryChanged`; emits `MailRouted`, `MailTraced`, and
-`MailDeferred` for what may have been routed before. Asks auth where addresses are.
+`MailDeferred` for what its sender holds back, and for what may have been routed before. Asks
+auth where addresses are.
 """
 
 import asyncio

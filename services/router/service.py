@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
 
 from kernel import maillog
@@ -64,6 +64,9 @@ class Router:
         now = self.platform.clock()
 
         legs = route(mail.envelope, expansion.endings)
+        if _is_held(mail.envelope, now):
+            await self._hold(mail, expansion, legs)
+            return
         unsure = [leg for leg in legs if again and isinstance(leg.hop, Remote)]
         sure = [leg for leg in legs if leg not in unsure] if unsure else legs
 
@@ -75,6 +78,24 @@ class Router:
             *_routed(sure, now),
         )
         _note(mail.envelope, expansion.replacements, legs)
+
+    async def _hold(
+        self, mail: MailAccepted, expansion: Expansion, legs: Sequence[MailRouted]
+    ) -> None:
+        """Let the legs wait until their sender wants them to go on (RFC 4865).
+
+        A second time changes nothing: the ledger lets no leg wait twice.
+        """
+        envelope, now = mail.envelope, self.platform.clock()
+        until = envelope.hold_until or now
+        why = Reply(450, "4.0.0", f"Held by its sender until {until.astimezone(UTC):%FT%TZ}")
+        await self.platform.bus.publish(
+            *(MailDeferred(leg, until, why) for leg in legs),
+            _accepted(mail),
+            *_expanded(envelope, expansion, now),
+            *_held(legs, now, why),
+        )
+        _note(envelope, expansion.replacements, legs)
 
     async def _expand(self, envelope: Envelope) -> Expansion | None:
         """Return who receives the mail; ``None`` if auth stayed away for too long."""
@@ -148,6 +169,18 @@ def _routed(legs: Sequence[MailRouted], now: datetime) -> Iterator[MailTraced]:
         hop = str(leg.hop)
         traces = tuple(Trace(r.address, Stage.ROUTED, hop) for r in leg.envelope.recipients)
         yield MailTraced(leg.envelope.id, now, leg.id, traces)
+
+
+def _is_held(envelope: Envelope, now: datetime) -> bool:
+    return envelope.hold_until is not None and envelope.hold_until > now
+
+
+def _held(legs: Sequence[MailRouted], now: datetime, why: Reply) -> Iterator[MailTraced]:
+    """Tell the ledger that legs wait, by the mail's own id: no attempt has come to this."""
+    for leg in legs:
+        recipients = leg.envelope.recipients
+        traces = tuple(Trace(r.address, Stage.DEFERRED, "held", why) for r in recipients)
+        yield MailTraced(leg.envelope.id, now, leg.envelope.id, traces)
 
 
 def _note(

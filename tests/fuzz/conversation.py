@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import timedelta
 from enum import Enum
 
 from kernel.model.questions import (
@@ -27,6 +28,7 @@ from kernel.sasl import MECHANISMS, SHOWS_PASSWORD
 from services.ingress.core import effects, replies
 from services.ingress.core.doorway import Doorway
 from services.ingress.core.session import Session
+from tests.support.mail import NOON
 
 REPLY = re.compile(
     rb"(?:([2-5][0-5][0-9])-[\t\x20-\x7e]*\r\n(?=\1))*[2-5][0-5][0-9] [\t\x20-\x7e]*\r\n"
@@ -136,10 +138,12 @@ class Conversation:
                 "ours.test",
                 new_id=lambda: f"mail-{next(ids)}",
                 new_nonce=lambda: f"nonce{next(nonces)}",
+                now=lambda: NOON,
                 at_door=lambda: None,
                 at_mail=lambda: None,
                 at_data=lambda: None,
                 trusts=lambda _: listener.greet_pause == 0,
+                max_hold=timedelta(days=1),
             ),
             "192.0.2.1",
         )

@@ -9,7 +9,7 @@ import pytest
 from flufl.bounce import all_failures
 
 from tests.support.sink import Sink
-from tests.support.stack import send, wait_until
+from tests.support.stack import queued_id, send, wait_until
 
 ANN, BEN = "ann@ours.test", "ben@ours.test"
 
@@ -157,6 +157,23 @@ def test_mail_for_a_dead_remote_waits_where_it_can_be_seen(stack, dead_port):
     finally:
         remote.stop()
     wait_until(lambda: not [w for w in stack.waiting() if w["mail"] == mail], "nothing waits")
+
+
+def test_what_a_user_holds_back_waits_and_goes_on_when_it_is_told_to(stack):
+    with stack.smtp("submission", login="ann") as session:
+        session.ehlo()
+        session.mail(ANN, ["HOLDFOR=86400"])
+        session.rcpt(BEN)
+        mail = queued_id(session.data(message("later")))
+
+    (row,) = wait_until(lambda: [w for w in stack.waiting() if w["mail"] == mail], "it is held")
+    assert re.fullmatch(r"450 4\.0\.0 Held by its sender until [0-9TZ:-]{20}", row["why"])
+    wait_until(lambda: stack.stages(mail) == {BEN: "deferred"}, "the timeline says so")
+    assert not in_mailbox(stack, BEN, "later")
+
+    stack.call("ledger", f"/v1/waiting/{row['id']}/retry", method="POST")
+    wait_until(lambda: in_mailbox(stack, BEN, "later"), "it is in the mailbox")
+    wait_until(lambda: stack.stages(mail) == {BEN: "delivered"}, "the timeline says so")
 
 
 @pytest.mark.parametrize("ending", [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r"])

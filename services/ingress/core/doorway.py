@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from kernel.model.envelope import MailId
 from kernel.model.questions import Listener, PlaintextAuth, TlsMode
@@ -9,6 +10,7 @@ from kernel.model.reply import Reply
 from kernel.sasl import MECHANISMS, withheld
 from services.ingress.core import replies, xclient
 from services.ingress.core.effects import Tls
+from services.ingress.core.trace import RELAY
 
 _ALWAYS = (
     "PIPELINING",
@@ -25,15 +27,18 @@ _ALWAYS = (
 class Doorway:
     """A listener, and what all of them share.
 
-    ``new_id`` makes mail ids, ``new_nonce`` what nobody can foresee and nobody has seen before;
-    ``at_door``, ``at_mail`` and ``at_data`` return what a client hears while no mail can be taken,
-    instead of the greeting, to MAIL, and to DATA or a first chunk; whoever is let by at MAIL
-    should go on. ``trusts`` says whether a client is believed whom it speaks for.
+    ``now`` is the clock. ``new_id`` makes mail ids, ``new_nonce`` what nobody can foresee and
+    nobody has seen before; ``at_door``, ``at_mail`` and ``at_data`` return what a client hears
+    while no mail can be taken, instead of the greeting, to MAIL, and to DATA or a first chunk;
+    whoever is let by at MAIL should go on. ``trusts`` says whether a client is believed whom it
+    speaks for. ``max_hold`` is for how long users may have their mail held back; nought, and it
+    is not on offer.
     """
 
     listener: Listener
     hostname: str
     domain: str
+    now: Callable[[], datetime]
     new_id: Callable[[], MailId]
     new_nonce: Callable[[], str]
     at_door: Callable[[], Reply | None]
@@ -43,6 +48,7 @@ class Doorway:
     max_unknown: int = 10
     max_hops: int = 50
     trusts: Callable[[str], bool] = lambda _: False
+    max_hold: timedelta = timedelta(0)
 
     @property
     def begins_with_tls(self) -> bool:
@@ -59,11 +65,19 @@ class Doorway:
         """Whether nothing of weight goes without TLS."""
         return self.listener.tls in (TlsMode.STARTTLS_REQUIRED, TlsMode.IMPLICIT)
 
+    @property
+    def holds(self) -> bool:
+        """Whether mail may be held back for later (RFC 4865): users' mail, not that of servers."""
+        return bool(self.max_hold) and self.listener.name != RELAY
+
     def extensions(self, tls: Tls | None, *, in_lan: bool, is_trusted: bool = False) -> str:
         """Return the answer to EHLO, line by line."""
         mechanisms = " ".join(self.mechanisms(tls, in_lan=in_lan))
         lines = [self.hostname, *_ALWAYS, f"SIZE {self.listener.max_message_size}"]
         lines.append(f"LIMITS RCPTMAX={self.listener.max_recipients}")  # RFC 9422 §4.2
+        if self.holds:
+            seconds, latest = int(self.max_hold.total_seconds()), self.now() + self.max_hold
+            lines.append(f"FUTURERELEASE {seconds} {latest.astimezone(UTC):%FT%TZ}")
         if tls is not None:
             lines.append("REQUIRETLS")
         elif self.offers_tls:

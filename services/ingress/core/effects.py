@@ -5,6 +5,7 @@ the answer; what the client sends meanwhile stands in line.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from kernel.model.address import Address
 from kernel.model.envelope import Body, MailId, Recipient
@@ -48,6 +49,7 @@ class Offer:
     envid: str
     stranger: bool = False
     requiretls: bool = False
+    hold_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

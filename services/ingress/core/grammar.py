@@ -1,12 +1,13 @@
 """The arguments of EHLO, MAIL and RCPT (RFC 5321 §4.1.1, §4.1.2) and their parameters.
 
 SIZE (RFC 1870), BODY (RFC 6152, 3030), SMTPUTF8 (RFC 6531), DSN (RFC 3461), AUTH= (RFC 4954 §5),
-REQUIRETLS (RFC 8689).
+REQUIRETLS (RFC 8689), HOLDFOR and HOLDUNTIL (RFC 4865).
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from kernel.model.address import Address, BadAddressError
@@ -29,6 +30,10 @@ _HELO = re.compile(r"[A-Za-z0-9._-]{1,255}|\[[A-Za-z0-9.:]{1,64}\]")
 _XTEXT = r"(?:[!-*,-<>-~]|\+(?:[2-6][0-9A-F]|7[0-9A-E]))"  # printable, RFC 3461 §4.2, §4.4
 _ENVID = re.compile(rf"{_XTEXT}{{1,100}}")
 _ORCPT = re.compile(rf"[A-Za-z0-9-]+;(?:{_XTEXT}|[\u0080-\U0010ffff])+")
+_HOLDFOR = re.compile(r"[1-9][0-9]{0,8}")  # RFC 4865 §3
+_HOLDUNTIL = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
+)  # RFC 3339 §5.6
 _MAX_ORCPT = 500
 _MAX_PATH = 256  # octets with its brackets, RFC 5321 §4.5.3.1.3
 _MAX_SIZE_DIGITS = 20  # RFC 1870 §4
@@ -38,7 +43,10 @@ _POSTMASTER = "postmaster"
 
 @dataclass(frozen=True, slots=True)
 class MailCommand:
-    """What MAIL says. ``size`` is 0 when the client does not say how big its message is."""
+    """What MAIL says. ``size`` is 0 when the client does not say how big its message is.
+
+    It may say when the message shall go on, by one of ``hold_for`` and ``hold_until``.
+    """
 
     sender: Address | None
     size: int = 0
@@ -47,6 +55,8 @@ class MailCommand:
     ret: str = ""
     envid: str = ""
     requiretls: bool = False
+    hold_for: timedelta | None = None
+    hold_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +73,21 @@ def parse_helo(argument: str) -> str | None:
     return argument if _HELO.fullmatch(argument) else None
 
 
-def parse_mail(argument: str, *, extended: bool, tls: bool = False) -> MailCommand | Reply:
-    """Return what MAIL says, or why it cannot be taken. ``extended`` is set after EHLO."""
+def parse_mail(
+    argument: str, *, extended: bool, tls: bool = False, holds: bool = False
+) -> MailCommand | Reply:
+    """Return what MAIL says, or why it cannot be taken.
+
+    ``extended`` is set after EHLO, ``holds`` where mail may be held back.
+    """
     match = _FROM.fullmatch(argument)
     if match is None:
         return replies.BAD_MAIL
-    fields = _parameters(match[2], _mail_parameters(extended=extended, tls=tls))
+    fields = _parameters(match[2], _mail_parameters(extended=extended, tls=tls, holds=holds))
     if isinstance(fields, Reply):
         return fields
+    if {"hold_for", "hold_until"} <= fields.keys():
+        return replies.BAD_PARAMETER
     try:
         sender = None if _NULL_PATH.match(argument) else _mailbox(match[1])
         command = MailCommand(sender, **fields)
@@ -157,6 +174,18 @@ def _requiretls(value: str) -> _Fields | None:
     return None if value else {"requiretls": True}
 
 
+def _hold_for(value: str) -> _Fields | None:
+    return {"hold_for": timedelta(seconds=int(value))} if _HOLDFOR.fullmatch(value) else None
+
+
+def _hold_until(value: str) -> _Fields | None:
+    try:
+        moment = datetime.fromisoformat(value.upper())
+    except ValueError:
+        return None
+    return {"hold_until": moment} if _HOLDUNTIL.fullmatch(value) else None
+
+
 def _ret(value: str) -> _Fields | None:
     return {"ret": value.upper()} if value.upper() in ("FULL", "HDRS") else None
 
@@ -189,12 +218,13 @@ _MAIL_PARAMETERS: Mapping[str, _Reader] = {
     "ENVID": _envid,
     "AUTH": _auth,
 }
-_UNDER_TLS = {**_MAIL_PARAMETERS, "REQUIRETLS": _requiretls}
+_UNDER_TLS: Mapping[str, _Reader] = {"REQUIRETLS": _requiretls}
+_WHERE_HELD: Mapping[str, _Reader] = {"HOLDFOR": _hold_for, "HOLDUNTIL": _hold_until}
 _RCPT_PARAMETERS: Mapping[str, _Reader] = {"NOTIFY": _notify, "ORCPT": _orcpt}
 
 
-def _mail_parameters(*, extended: bool, tls: bool) -> Mapping[str, _Reader]:
+def _mail_parameters(*, extended: bool, tls: bool, holds: bool) -> Mapping[str, _Reader]:
     """Return what is on offer: REQUIRETLS under TLS alone (RFC 8689 §3)."""
     if not extended:
         return {}
-    return _UNDER_TLS if tls else _MAIL_PARAMETERS
+    return {**_MAIL_PARAMETERS, **(_UNDER_TLS if tls else {}), **(_WHERE_HELD if holds else {})}

@@ -4,6 +4,7 @@ Recipients that come in one breath are asked about together.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from kernel.model.envelope import Recipient
 from kernel.model.questions import RelayAnswer, RelayQuestion
@@ -62,15 +63,31 @@ class Mailing(Identity):
             if refusal is not None:
                 self._complain(refusal)
             elif isinstance(read, MailCommand):
-                self._mail = Transaction(self._doorway.new_id(), read)
+                self._mail = Transaction(self._doorway.new_id(), read, self._release(read))
                 self._say(replies.SENDER_OK)
 
     def _read_mail(self, argument: str) -> MailCommand | Reply:
-        return parse_mail(argument, extended=self._is_extended, tls=self._tls is not None)
+        return parse_mail(
+            argument,
+            extended=self._is_extended,
+            tls=self._tls is not None,
+            holds=self._doorway.holds,
+        )
 
     def _refuse_mail(self, command: MailCommand) -> Reply | None:
         too_big = judge_size(command.size, self._doorway.listener.max_message_size)
-        return too_big or self._doorway.at_mail()
+        return too_big or self._refuse_hold(command) or self._doorway.at_mail()
+
+    def _refuse_hold(self, command: MailCommand) -> Reply | None:
+        until, now = self._release(command), self._doorway.now()
+        too_long = until is not None and until > now + self._doorway.max_hold
+        return replies.HELD_TOO_LONG if too_long else None
+
+    def _release(self, command: MailCommand) -> datetime | None:
+        """Return when the mail may go on (RFC 4865); None for at once."""
+        if command.hold_for is not None:
+            return self._doorway.now() + command.hold_for
+        return command.hold_until
 
     def on_rcpt(self, argument: str) -> None:
         """RCPT (§4.1.1.3)."""
@@ -142,6 +159,8 @@ class Mailing(Identity):
     def _judge_recipient(
         self, mail: Transaction, recipient: Recipient, answer: RelayAnswer
     ) -> None:
+        if mail.hold_until and answer.stranger and answer.reply.is_positive:
+            answer = RelayAnswer(replies.NOT_HELD, "not-held", stranger=True)
         reply = answer.reply
         if reply.is_positive:
             mail.accept(recipient, answer)
@@ -183,4 +202,5 @@ class Mailing(Identity):
             envid=mail.mail.envid,
             requiretls=mail.mail.requiretls,
             stranger=mail.is_from_stranger,
+            hold_until=mail.hold_until,
         )

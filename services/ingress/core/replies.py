@@ -54,6 +54,8 @@ BAD_PARAMETER = Reply(501, "5.5.4", "Syntax error in a parameter")
 BAD_SENDER = Reply(501, "5.1.7", "Bad sender address syntax")
 BAD_RECIPIENT = Reply(501, "5.1.3", "Bad recipient address syntax")
 UNKNOWN_PARAMETER = Reply(555, "5.5.4", "Parameter not recognized")
+HELD_TOO_LONG = Reply(501, "5.5.4", "Mail is not held back for so long")
+NOT_HELD = Reply(554, "5.7.1", "Mail of strangers is not held back")
 NEEDS_SMTPUTF8 = Reply(553, "5.6.7", "An address beyond ASCII needs SMTPUTF8")
 
 HELO_FIRST = Reply(503, "5.5.1", "Say EHLO first")

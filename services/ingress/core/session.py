@@ -25,8 +25,8 @@ from services.ingress.core.xclient import parse_xclient
 _PART_OF_PROXY_V2 = b"\0"
 MAX_COMMAND = 510
 """RFC 5321 §4.5.3.1.4, without the CRLF."""
-_MAX_COMMANDS = {b"MAIL": 1_321, b"RCPT": 1_060, b"AUTH": MAX_LINE}
-"""With what RFC 1870, 3461, 4954, 6152, 6531 and 8689 add."""
+_MAX_COMMANDS = {b"MAIL": 1_357, b"RCPT": 1_060, b"AUTH": MAX_LINE}
+"""With what RFC 1870, 3030, 3461, 4865, 4954, 6152, 6531 and 8689 add."""
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 

@@ -13,7 +13,8 @@ from services.ingress.core.effects import Offer
 
 _DATE = re.compile(rb"^date[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _MESSAGE_ID = re.compile(rb"^message-id[ \t]*:", re.IGNORECASE | re.MULTILINE)
-_RELAY = "mx"
+RELAY = "mx"
+"""The listener on which servers relay; on the others users submit (RFC 6409)."""
 
 
 def fields_before(offer: Offer, head: bytes, hostname: str, now: datetime) -> bytes:
@@ -23,7 +24,7 @@ def fields_before(offer: Offer, head: bytes, hostname: str, now: datetime) -> by
     """
     date = format_datetime(now)
     fields = _received(offer, hostname, date)
-    if offer.listener != _RELAY:
+    if offer.listener != RELAY:
         header = header_of(head) if has_header(head) else b""
         if not _DATE.search(header):
             fields += f"Date: {date}\r\n"

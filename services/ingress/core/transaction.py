@@ -1,5 +1,7 @@
 """Transaction: one mail from MAIL to the end of its data (RFC 5321 §3.3)."""
 
+from datetime import datetime
+
 from kernel.model.address import Address
 from kernel.model.envelope import MailId, Recipient
 from kernel.model.questions import RelayAnswer
@@ -13,9 +15,12 @@ Pending = Reply | Recipient
 class Transaction:
     """The recipients so far: those who were let in, and those who wait for a decision."""
 
-    def __init__(self, mail_id: MailId, mail: MailCommand) -> None:
+    def __init__(
+        self, mail_id: MailId, mail: MailCommand, hold_until: datetime | None = None
+    ) -> None:
         self.id = mail_id
         self.mail = mail
+        self.hold_until = hold_until
         self.pending: list[Pending] = []
         self.was_refused = False
         self.was_put_off = False

@@ -17,6 +17,7 @@ from services.ingress.core.effects import Tls
 from services.ingress.core.pressure import REFUSED
 from services.ingress.core.session import Session
 from tests.support import sasl
+from tests.support.mail import NOON
 
 TLS = Tls("TLSv1.3", "TLS_AES_256_GCM_SHA384", b"hash of our certificate")
 LIMITS = (PlaintextAuth.NEVER, 100_000, 3, 50, 20)
@@ -35,6 +36,7 @@ def make_doorway(listener=LISTENER, *, blocked=False, at_data=lambda: None, **li
         listener,
         hostname="mx.ours.test",
         domain="ours.test",
+        now=lambda: NOON,
         new_id=lambda: f"mail-{next(ids)}",
         new_nonce=lambda: f"nonce-{next(nonces)}",
         at_door=lambda: None,

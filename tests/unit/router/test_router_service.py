@@ -18,6 +18,7 @@ from kernel.model.events import (
     Trace,
 )
 from kernel.model.questions import Place, Whereabouts
+from kernel.model.reply import Reply
 from services.router.ports import DirectoryUnavailableError
 from services.router.service import PERHAPS_ROUTED, SETTLING, Router
 from tests.support.fakes import make_platform
@@ -99,6 +100,36 @@ async def test_legs_are_published_before_what_is_told_of_them(router, platform):
         routed(local, ANN),
         routed(remote, BOB),
     ]
+
+
+async def test_what_its_sender_holds_back_waits_in_the_ledger_and_nothing_is_on_its_way(
+    router, platform
+):
+    held = replace(make_envelope(ANN, BOB), hold_until=AN_HOUR_LATER)
+    local, remote = (
+        replace(leg, envelope=replace(leg.envelope, hold_until=AN_HOUR_LATER))
+        for leg in (make_leg(ANN, hop=Local()), make_leg(BOB))
+    )
+    why = Reply(450, "4.0.0", "Held by its sender until 2026-01-05T13:00:00Z")
+
+    await router.accept(MailAccepted(held))
+    first, platform.bus.published = platform.bus.published, []
+    await router.accept_again(MailAccepted(held))
+
+    assert first == [
+        MailDeferred(local, AN_HOUR_LATER, why),
+        MailDeferred(remote, AN_HOUR_LATER, why),
+        accepted(ANN, BOB),
+        MailTraced(MAIL_ID, NOON, MAIL_ID, (Trace(ANN, Stage.DEFERRED, "held", why),)),
+        MailTraced(MAIL_ID, NOON, MAIL_ID, (Trace(BOB, Stage.DEFERRED, "held", why),)),
+    ]
+    assert platform.bus.published == first
+
+
+async def test_a_time_that_has_passed_holds_nothing_back(router, platform):
+    await router.accept(MailAccepted(replace(make_envelope(BOB), hold_until=NOON)))
+
+    assert not any(isinstance(event, MailDeferred) for event in platform.bus.published)
 
 
 async def test_the_ledger_is_told_where_the_mail_came_from_and_who_was_let_in_by_which_rule(
