@@ -11,22 +11,19 @@ from functools import partial
 from kernel.bus.port import REMOTE
 from kernel.http import Peer
 from kernel.model.events import DirectoryChanged, Local, MailRouted, Nowhere, Remote
-from kernel.names import NameServers
 from kernel.platform import Platform
 from kernel.runtime import Service, run
-from services.delivery.adapters.dialling import Dialler, Dialling
-from services.delivery.adapters.dns import DnsDirections, Resolver, RoutedDirections
 from services.delivery.adapters.mailbox import MailboxCourier
 from services.delivery.adapters.nowhere import NowhereCourier
 from services.delivery.adapters.preparing import Preparer
 from services.delivery.adapters.smtp import Manners, SmtpCourier
 from services.delivery.adapters.templates import load_templates
-from services.delivery.core.routes import parse_routes
 from services.delivery.core.schedule import RetrySchedule
 from services.delivery.reporter import Reporter
 from services.delivery.sending import Orders
 from services.delivery.service import Delivery
 from services.delivery.settings import Settings
+from services.delivery.ways import Ways, open_ways
 
 NAME = "delivery"
 STOPPED = "stopped"
@@ -37,40 +34,41 @@ async def serve(platform: Platform, settings: Settings) -> None:
     token = platform.settings.service_token.get_secret_value()
     async with Peer(platform.settings.auth_url, token) as auth:
         orders = Orders(auth)
-        with closing(smtp_courier(platform, settings, orders)) as remote:
-            delivery = Delivery(
-                platform,
-                couriers={
-                    Local: MailboxCourier(platform.mailboxes, platform.blobs),
-                    Remote: remote,
-                    Nowhere: NowhereCourier(),
-                },
-                reporter=Reporter(
-                    platform,
-                    load_templates(settings.templates),
-                    settings.copies_to(platform.settings.domain),
-                ),
-                schedule=RetrySchedule(settings.retry, settings.give_up_after, settings.warn_after),
-                routes=lambda: orders.now.routes,
-            )
-            await _work(platform, settings, orders, delivery)
+        async with open_ways(platform, settings, orders) as ways:
+            with closing(smtp_courier(platform, settings, ways)) as remote:
+                delivery = make_delivery(platform, settings, orders, remote)
+                await _work(platform, settings, orders, delivery)
 
 
-def smtp_courier(platform: Platform, settings: Settings, orders: Orders) -> SmtpCourier:
-    """Return the courier for remote legs, with the ways and manners that the settings name."""
-    our_name = platform.settings.hostname
-    standing = parse_routes(settings.routes)
-    directions = RoutedDirections(
-        lambda: (*orders.now.routes, *standing),
-        otherwise=DnsDirections(Resolver(NameServers.of(settings)), our_name, settings.remote_port),
+def make_delivery(
+    platform: Platform, settings: Settings, orders: Orders, remote: SmtpCourier
+) -> Delivery:
+    """Return what carries legs, with a courier for each hop."""
+    return Delivery(
+        platform,
+        couriers={
+            Local: MailboxCourier(platform.mailboxes, platform.blobs),
+            Remote: remote,
+            Nowhere: NowhereCourier(),
+        },
+        reporter=Reporter(
+            platform,
+            load_templates(settings.templates),
+            settings.copies_to(platform.settings.domain),
+        ),
+        schedule=RetrySchedule(settings.retry, settings.give_up_after, settings.warn_after),
+        routes=lambda: orders.now.routes,
     )
-    dialling = Dialling(our_name, settings.timeouts(), settings.connect_timeout.total_seconds())
+
+
+def smtp_courier(platform: Platform, settings: Settings, ways: Ways) -> SmtpCourier:
+    """Return the courier for remote legs, with the manners that the settings name."""
     manners = Manners(
         connections=settings.site_connections,
         mailings=settings.connection_messages,
         patience=settings.site_patience.total_seconds(),
     )
-    return SmtpCourier(directions, Dialler(dialling), Preparer(platform.blobs), manners)
+    return SmtpCourier(ways.directions, ways.dialler, Preparer(platform.blobs), manners)
 
 
 async def _work(platform: Platform, settings: Settings, orders: Orders, delivery: Delivery) -> None:

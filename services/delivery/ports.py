@@ -1,7 +1,7 @@
 """What delivery needs from outside, beside the platform."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from kernel.model.address import Address
 from kernel.model.events import MailRouted
 from kernel.model.reply import Reply
 from kernel.model.sending import Route
+from services.delivery.core.mtasts import StsPolicy
 from services.delivery.core.routes import Host
 
 
@@ -50,7 +51,9 @@ class Site:
     Domains that share their servers share their site. ``is_ours_to_name`` says that an
     operator has named the hosts, and not DNS, where anybody in between could have. To one
     that is ``guarded`` we talk under TLS alone, once its hosts have proved who they are.
-    ``route`` is the administrator's word on how to treat it, if there is one.
+    ``route`` is the administrator's word on how to treat it, if there is one, and ``sts`` the
+    domain's own on its servers. ``signed`` says that signed DNS has named the hosts. It was
+    found for ``domain``, and is the same site for others.
     """
 
     name: str
@@ -58,6 +61,15 @@ class Site:
     is_ours_to_name: bool = False
     guarded: bool = False
     route: Route | None = None
+    sts: StsPolicy | None = None
+    signed: bool = False
+    domain: str = field(default="", compare=False)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether nobody in between can have named the hosts (RFC 8689 §4.2.1)."""
+        is_enforced = self.sts is not None and self.sts.is_enforced
+        return self.is_ours_to_name or self.signed or is_enforced
 
 
 class Directions(Protocol):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from kernel.model.address import Address
 from kernel.names import NamesSettings
 from kernel.settings import Duration, split_words
-from services.delivery.core.routes import parse_routes
+from services.delivery.core.routes import Family, parse_routes
 from services.delivery.core.schedule import GIVE_UP_AFTER, LADDER, WARN_AFTER
 from services.delivery.core.smtp_client import Phase
 
@@ -46,6 +47,16 @@ Addresses = Annotated[
 Lanes = Annotated[tuple[Literal["local", "remote"], ...], NoDecode, BeforeValidator(_listed)]
 
 
+def _address(text: str) -> str:
+    return str(ip_address(text))
+
+
+Families = Annotated[tuple[Family, ...], NoDecode, BeforeValidator(split_words)]
+Machines = Annotated[
+    tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode, BeforeValidator(split_words)
+]
+
+
 def _wait(purpose: str, **default: float) -> Any:  # noqa: ANN401 - as pydantic's Field
     return Field(default=timedelta(**default), gt=timedelta(0), description=purpose)
 
@@ -75,6 +86,34 @@ class Settings(NamesSettings):
         default=25,
         validation_alias="POSTROOM_REMOTE_PORT",
         description="The port of servers that DNS names.",
+    )
+    families: Families = Field(
+        default=(Family.IPV4, Family.IPV6),
+        min_length=1,
+        description="Kinds of addresses that are dialled, by turns, the preferred one first: "
+        "`ipv4,ipv6`; one alone: no other.",
+    )
+    our_addresses: Machines = Field(
+        default=(),
+        description="Addresses at which the world reaches us, beside those of this machine: no "
+        "mail is sent there, or it would run in circles. Parted by commas.",
+    )
+    mta_sts: bool = Field(
+        default=True,
+        description="Keep to what domains say of their mail servers over HTTPS (MTA-STS).",
+    )
+    mta_sts_folder: Path | None = Field(
+        default=None,
+        description="Where these policies are kept across a restart; workers may share it.",
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="Authorities (PEM) whose certificates prove a server, and those of policies; "
+        "without it, the system's.",
+    )
+    tlsrpt_folder: Path | None = Field(
+        default=None,
+        description="Where a report of TLS with each domain is written every day (RFC 8460).",
     )
     retry: Durations = Field(
         default=LADDER,

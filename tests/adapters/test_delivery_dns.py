@@ -1,106 +1,117 @@
-"""Directions over scripted name servers, and the resolver against a name server of our own."""
+"""Directions over a name server of our own, and over one that fails as it is told."""
 
 import asyncio
 
 import pytest
 
+from kernel.model.sending import Route, Target, TlsPolicy
 from kernel.names import NameServers
-from services.delivery.adapters.dns import (
-    DnsDirections,
-    DnsUnavailableError,
-    NoSuchNameError,
-    Resolver,
-    RoutedDirections,
-)
+from services.delivery.adapters.dns import DnsDirections, Ourselves, RoutedDirections
+from services.delivery.adapters.hosts import Hosts, is_this_machine
+from services.delivery.core.dane import Dane
 from services.delivery.core.exchangers import (
     LOOP,
     NO_DNS,
     NO_HOST,
     NO_SUCH_DOMAIN,
+    NO_TARGET,
     NULL_MX,
-    Exchanger,
 )
-from services.delivery.core.routes import Host, parse_routes
+from services.delivery.core.mtasts import parse_policy
+from services.delivery.core.routes import Family, Host, parse_routes
 from services.delivery.ports import Site
 from tests.support.names import SERVFAIL, name_server
 
 US = "mx.ours.test"
+PORT = 25
+X, A, B = "x.test", "a.test", "b.test"
+ONE, TWO, SIX = "203.0.113.1", "203.0.113.2", "2001:db8::1"
+MX_A, MX_AB = ["10 a.test."], ["20 b.test.", "10 a.test."]
 
 
-class ScriptedNameServers:
-    """``mx`` and ``a`` map names to answers; an exception is raised, a missing name is missing."""
+class Policies:
+    """Every domain says this of its servers."""
 
-    def __init__(self, mx=None, a=None):
-        self.records = {"mx": mx or {}, "a": a or {}}
-        self.asked = []
+    def __init__(self, text):
+        self._policy = parse_policy(text)
 
-    async def mx(self, name):
-        return self._answer("mx", name)
-
-    async def addresses(self, name):
-        return self._answer("a", name)
-
-    def _answer(self, kind, name):
-        self.asked.append((kind, name))
-        answer = self.records[kind].get(name, NoSuchNameError(name))
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    async def find(self, domain):
+        return self._policy
 
 
-def directions(mx=None, a=None):
-    return DnsDirections(ScriptedNameServers(mx, a), US, 25)
+@pytest.fixture
+async def server():
+    async with name_server({}) as server:
+        yield server
 
 
-TEMPORARY = DnsUnavailableError("no name server answers")
+@pytest.fixture
+def directions(server):
+    """Return directions for a zone; the server answers from it at once."""
+
+    def make(zone, *, secure=(), policy=None, families=tuple(Family), ours=(), port=PORT):
+        server.zone, server.secure = dict(zone), set(secure)
+        names = NameServers([server.address], dnssec=True)
+        hosts = Hosts(names, families)
+        return DnsDirections(
+            names, hosts, Ourselves(US, ours), port, Policies(policy) if policy else None
+        )
+
+    return make
 
 
-async def test_hosts_come_in_order_of_preference_with_all_their_addresses():
-    found = await directions(
-        mx={"x.test": [Exchanger(20, "b.test"), Exchanger(10, "a.test")]},
-        a={"a.test": ["192.0.2.1", "2001:db8::1"], "b.test": ["192.0.2.2"]},
-    ).find("x.test")
+async def test_hosts_come_in_order_of_preference_with_all_their_addresses(directions):
+    zone = {(X, "MX"): MX_AB, (A, "A"): [ONE], (A, "AAAA"): [SIX], (B, "A"): [TWO]}
+
+    found = await directions(zone).find(X)
 
     assert found == Site(
-        "a.test,b.test",
-        (
-            Host("a.test", "192.0.2.1", 25),
-            Host("a.test", "2001:db8::1", 25),
-            Host("b.test", "192.0.2.2", 25),
-        ),
+        "a.test,b.test", (Host(A, ONE, PORT), Host(A, SIX, PORT), Host(B, TWO, PORT))
     )
+    assert found.domain == X
 
 
-async def test_a_domain_without_mx_is_its_own_mx():
-    found = await directions(mx={"x.test": []}, a={"x.test": ["192.0.2.1"]}).find("x.test")
-
-    assert found == Site("x.test", (Host("x.test", "192.0.2.1", 25),))
+async def test_a_domain_without_mx_is_its_own_mx(directions):
+    assert await directions({(X, "A"): [ONE]}).find(X) == Site(X, (Host(X, ONE, PORT),))
 
 
-async def test_domains_that_share_their_servers_share_their_site():
-    ways = directions(
-        mx={name: [Exchanger(10, "a.test")] for name in ("x.test", "y.test")},
-        a={"a.test": ["192.0.2.1"]},
-    )
+async def test_aliases_are_followed_for_a_domain_and_for_its_servers(directions):
+    zone = {
+        (X, "CNAME"): ["y.test."],
+        ("y.test", "MX"): ["10 alias.test."],
+        ("alias.test", "CNAME"): ["a.test."],
+        (A, "A"): [ONE],
+    }
 
-    assert await ways.find("x.test") == await ways.find("y.test")
+    assert (await directions(zone).find(X)).hosts == (Host("alias.test", ONE, PORT),)
+
+
+async def test_a_family_that_is_not_used_is_not_asked_for(server, directions):
+    zone = {(X, "MX"): MX_A, (A, "A"): [ONE], (A, "AAAA"): [SIX]}
+
+    found = await directions(zone, families=[Family.IPV6]).find(X)
+
+    assert found.hosts == (Host(A, SIX, PORT),)
+    assert (A, "A") not in server.asked
+
+
+async def test_domains_that_share_their_servers_share_their_site(directions):
+    ways = directions({(X, "MX"): MX_A, ("y.test", "MX"): MX_A, (A, "A"): [ONE]})
+
+    assert await ways.find(X) == await ways.find("y.test")
 
 
 @pytest.mark.parametrize(
-    ("mx", "a", "reply"),
+    ("zone", "reply"),
     [
-        ({}, {}, NO_SUCH_DOMAIN),
-        ({"x.test": TEMPORARY}, {}, NO_DNS),
-        ({"x.test": [Exchanger(0, "")]}, {}, NULL_MX),
-        ({"x.test": [Exchanger(10, US)]}, {}, LOOP),
-        ({"x.test": []}, {"x.test": []}, NO_HOST),
-        ({"x.test": [Exchanger(10, "a.test")]}, {}, NO_HOST),
-        ({"x.test": [Exchanger(10, "a.test")]}, {"a.test": TEMPORARY}, NO_DNS),
-        (
-            {"x.test": [Exchanger(10, "a.test"), Exchanger(20, "b.test")]},
-            {"a.test": TEMPORARY, "b.test": []},
-            NO_DNS,
-        ),
+        ({}, NO_SUCH_DOMAIN),
+        ({(X, "MX"): SERVFAIL}, NO_DNS),
+        ({(X, "MX"): ["0 ."]}, NULL_MX),
+        ({(X, "MX"): [f"10 {US}."]}, LOOP),
+        ({(X, "TXT"): ["nothing else"]}, NO_HOST),
+        ({(X, "MX"): MX_A}, NO_HOST),
+        ({(X, "MX"): MX_A, (A, "A"): SERVFAIL}, NO_DNS),
+        ({(X, "MX"): MX_AB, (A, "A"): SERVFAIL, (B, "TXT"): ["no address"]}, NO_DNS),
     ],
     ids=[
         "the domain does not exist",
@@ -113,101 +124,179 @@ async def test_domains_that_share_their_servers_share_their_site():
         "one of two is unknown",
     ],
 )
-async def test_a_domain_may_have_no_way(mx, a, reply):
-    assert await directions(mx, a).find("x.test") == reply
+async def test_a_domain_may_have_no_way(directions, zone, reply):
+    assert await directions(zone).find(X) == reply
 
 
-async def test_one_host_in_doubt_does_not_keep_mail_from_the_other():
-    found = await directions(
-        mx={"x.test": [Exchanger(10, "a.test"), Exchanger(20, "b.test")]},
-        a={"a.test": TEMPORARY, "b.test": ["192.0.2.2"]},
-    ).find("x.test")
+async def test_one_host_in_doubt_does_not_keep_mail_from_the_other(directions):
+    found = await directions({(X, "MX"): MX_AB, (A, "A"): SERVFAIL, (B, "A"): [TWO]}).find(X)
 
-    assert found.hosts == (Host("b.test", "192.0.2.2", 25),)
+    assert found.hosts == (Host(B, TWO, PORT),)
 
 
 @pytest.mark.parametrize(
-    ("literal", "address"),
-    [("[192.0.2.1]", "192.0.2.1"), ("[ipv6:2001:db8::1]", "2001:db8::1")],
+    ("literal", "address"), [("[203.0.113.1]", ONE), ("[ipv6:2001:db8::1]", SIX)]
 )
-async def test_a_literal_needs_no_name_server(literal, address):
-    assert await directions().find(literal) == Site(literal, (Host(literal, address, 25),))
+async def test_a_literal_needs_no_name_server(server, directions, literal, address):
+    assert await directions({}).find(literal) == Site(literal, (Host(literal, address, PORT),))
+    assert server.asked == []
 
 
-@pytest.mark.parametrize(
-    "address", ["127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "::ffff:127.0.0.1"]
-)
-async def test_a_domain_that_points_at_whoever_asks_has_no_way(address):
-    tag = "ipv6:" if ":" in address else ""
-    ways = directions(mx={"x.test": [Exchanger(10, "a.test")]}, a={"a.test": [address]})
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "::ffff:7f00:1"])
+async def test_a_domain_that_points_at_whoever_asks_has_no_way(directions, address):
+    kind, tag = ("AAAA", "ipv6:") if ":" in address else ("A", "")
+    ways = directions({(X, "MX"): MX_A, (A, kind): [address]})
 
-    assert await ways.find("x.test") == LOOP
+    assert await ways.find(X) == LOOP
     assert await ways.find(f"[{tag}{address}]") == LOOP
 
 
-async def test_hosts_elsewhere_are_tried_beside_one_that_points_here():
-    ways = directions(a={"x.test": ["127.0.0.1", "192.0.2.1"]}, mx={"x.test": []})
+async def test_hosts_elsewhere_are_tried_beside_one_that_points_here(directions):
+    found = await directions({(X, "A"): ["127.0.0.1", ONE]}).find(X)
 
-    assert (await ways.find("x.test")).hosts == (Host("x.test", "192.0.2.1", 25),)
-
-
-async def test_many_who_ask_at_once_share_one_look_up():
-    ways = directions(mx={"x.test": [Exchanger(10, "a.test")]}, a={"a.test": ["192.0.2.1"]})
-
-    await asyncio.gather(*(ways.find("x.test") for _ in range(10)))
-    await ways.find("x.test")
-
-    assert ways._name_servers.asked == [("mx", "x.test"), ("a", "a.test")]
+    assert found.hosts == (Host(X, ONE, PORT),)
 
 
-async def test_a_failure_of_dns_is_not_remembered():
-    ways = directions(mx={"x.test": TEMPORARY})
-    assert await ways.find("x.test") == NO_DNS
+async def test_our_own_address_ends_the_way_under_any_name(directions):
+    zone = {(X, "MX"): [*MX_AB, "15 other.test."], (A, "A"): [ONE], (B, "A"): [TWO]}
+    zone["other.test", "A"] = ["203.0.113.7"]
 
-    ways._name_servers.records = {"mx": {"x.test": []}, "a": {"x.test": ["192.0.2.1"]}}
-
-    assert (await ways.find("x.test")).name == "x.test"
-
-
-async def test_a_route_needs_no_name_server():
-    routes = parse_routes({"x.test": "127.0.0.1:2600"})
-    ways = RoutedDirections(lambda: routes, otherwise=directions())
-
-    assert (await ways.find("x.test")).hosts == (Host("127.0.0.1", "127.0.0.1", 2600),)
-    assert await ways.find("y.test") == NO_SUCH_DOMAIN
+    assert (await directions(zone, ours={"203.0.113.7"}).find(X)).hosts == (Host(A, ONE, PORT),)
+    assert await directions(zone, ours={ONE}).find(X) == LOOP
+    assert await directions(zone, ours={ONE}).find(f"[{ONE}]") == LOOP
 
 
-ZONE = {
-    ("x.test", "MX"): ["10 A.test.", "20 b.test."],
-    ("a.test", "A"): ["192.0.2.1"],
-    ("a.test", "AAAA"): ["2001:db8::1"],
-    ("empty.test", "TXT"): ["here"],
-    ("null.test", "MX"): ["0 ."],
-    ("broken.test", "MX"): SERVFAIL,
-}
+@pytest.mark.parametrize(
+    ("address", "is_ours"), [("127.0.0.1", True), ("::1", True), (ONE, False), (SIX, False)]
+)
+def test_an_address_of_this_machine_is_known(address, is_ours):
+    assert is_this_machine(address) is is_ours
+
+
+async def test_many_who_ask_at_once_share_one_look_up(server, directions):
+    ways = directions({(X, "MX"): MX_A, (A, "A"): [ONE]})
+
+    await asyncio.gather(*(ways.find(X) for _ in range(10)))
+    await ways.find(X)
+
+    assert server.asked == [(X, "MX"), (A, "A"), (A, "AAAA")]
+
+
+async def test_a_failure_of_dns_is_not_remembered(server, directions):
+    ways = directions({(X, "MX"): SERVFAIL})
+    assert await ways.find(X) == NO_DNS
+
+    server.zone = {(X, "A"): [ONE]}
+    await asyncio.sleep(0)
+
+    assert (await ways.find(X)).name == X
+
+
+TLSA = "3 1 1 " + "0a" * 32
+SIGNED = {(X, "MX"): MX_A, (A, "A"): [ONE], (f"_{PORT}._tcp.a.test", "TLSA"): [TLSA]}
+
+
+@pytest.mark.parametrize(
+    ("secure", "dane"),
+    [
+        ({X, A, f"_{PORT}._tcp.a.test"}, True),
+        ({A, f"_{PORT}._tcp.a.test"}, False),
+        ({X, f"_{PORT}._tcp.a.test"}, False),
+        ({X, A}, False),
+    ],
+    ids=["all is signed", "the MX is not", "the address is not", "the TLSA is not"],
+)
+async def test_dane_counts_where_every_step_is_signed(directions, secure, dane):
+    found = await directions(SIGNED, secure=secure).find(X)
+
+    assert found.hosts[0].dane == (Dane.of(A, [TLSA]) if dane else None)
+    assert found.name == ("a.test dane" if dane else A)
+    assert found.signed is (X in secure)
+
+
+async def test_a_server_of_which_signed_dns_does_not_answer_is_in_doubt(directions):
+    zone = {**SIGNED, (f"_{PORT}._tcp.a.test", "TLSA"): SERVFAIL}
+
+    assert await directions(zone, secure={X, A}).find(X) == NO_DNS
+    assert (await directions(zone, secure={A}).find(X)).hosts == (Host(A, ONE, PORT),)
+
+
+async def test_where_a_server_is_an_alias_dane_is_asked_where_it_leads(directions):
+    zone = {
+        (X, "MX"): ["10 alias.test."],
+        ("alias.test", "CNAME"): ["a.test."],
+        (A, "A"): [ONE],
+        (f"_{PORT}._tcp.a.test", "TLSA"): [TLSA],
+    }
+    secure = {X, "alias.test", A, f"_{PORT}._tcp.a.test"}
+
+    (host,) = (await directions(zone, secure=secure).find(X)).hosts
+
+    assert (host.name, host.server_name) == ("alias.test", "a.test")
+
+
+@pytest.mark.parametrize(("mode", "name"), [("enforce", "a.test sts"), ("testing", "a.test")])
+async def test_what_a_domain_says_of_its_servers_comes_along(directions, mode, name):
+    policy = f"version: STSv1\nmode: {mode}\nmax_age: 60\nmx: *.test\n"
+
+    found = await directions({(X, "MX"): MX_A, (A, "A"): [ONE]}, policy=policy).find(X)
+
+    assert found.sts.mode == mode
+    assert found.name == name
+    assert found.is_certain is (mode == "enforce")
 
 
 @pytest.fixture
-async def resolver():
-    async with name_server(ZONE) as server:
-        yield Resolver(NameServers([server.address]))
+def routed(directions):
+    """Return directions by these routes, else by this zone."""
+
+    def make(*routes, zone=None):
+        otherwise = directions(zone or {})
+        return RoutedDirections(lambda: routes, otherwise._hosts, otherwise)
+
+    return make
 
 
-async def test_the_resolver_reads_records(resolver):
-    assert set(await resolver.mx("x.test")) == {Exchanger(10, "a.test"), Exchanger(20, "b.test")}
-    assert await resolver.addresses("a.test") == ["192.0.2.1", "2001:db8::1"]
-    assert await resolver.mx("null.test") == [Exchanger(0, "")]
+async def test_a_route_needs_no_name_server(server, routed):
+    ways = routed(*parse_routes({X: "127.0.0.1:2600"}))
+
+    assert (await ways.find(X)).hosts == (Host("127.0.0.1", "127.0.0.1", 2600),)
+    assert await ways.find("y.test") == NO_SUCH_DOMAIN
+    assert (A, "A") not in server.asked
 
 
-async def test_a_name_without_such_records_has_none(resolver):
-    assert await resolver.mx("empty.test") == []
-    assert await resolver.addresses("empty.test") == []
+async def test_the_servers_of_a_route_are_looked_up_and_tried_in_their_order(routed):
+    route = Route("*", (Target(B, 26), Target(A, 587), Target("nothing.test", 25)))
+    ways = routed(route, zone={(A, "A"): [ONE], (A, "AAAA"): [SIX], (B, "A"): [TWO]})
+
+    found = await ways.find(X)
+
+    assert found.hosts == (Host(B, TWO, 26), Host(A, ONE, 587), Host(A, SIX, 587))
+    assert found.is_ours_to_name
+    assert (found.route, found.domain) == (route, X)
 
 
-async def test_a_name_that_does_not_exist_is_told_from_one_that_cannot_be_looked_up(resolver):
-    with pytest.raises(NoSuchNameError):
-        await resolver.mx("nothing.test")
-    with pytest.raises(NoSuchNameError):
-        await resolver.addresses("nothing.test")
-    with pytest.raises(DnsUnavailableError):
-        await resolver.mx("broken.test")
+async def test_what_dns_does_not_know_the_system_may(routed):
+    found = await routed(Route("*", (Target("localhost", 26),))).find(X)
+
+    assert Host("localhost", "127.0.0.1", 26) in found.hosts
+
+
+@pytest.mark.parametrize("zone", [{}, {("gone.test", "A"): SERVFAIL}], ids=["missing", "unknown"])
+async def test_a_route_that_leads_nowhere_keeps_mail_waiting(routed, zone):
+    assert await routed(Route("*", (Target("gone.test", 25),)), zone=zone).find(X) == NO_TARGET
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"tls": TlsPolicy.VERIFIED}, {"source": ONE}, {"login": "us"}, {"implicit_tls": True}],
+    ids=lambda change: next(iter(change)),
+)
+@pytest.mark.parametrize("targets", [(), (Target(A, 25),)], ids=["by DNS", "by name"])
+async def test_connections_that_differ_are_kept_apart(routed, targets, change):
+    zone = {(X, "MX"): MX_A, (A, "A"): [ONE]}
+    plain = await routed(Route(X, targets), zone=zone).find(X)
+    special = await routed(Route(X, targets, **change), zone=zone).find(X)
+
+    assert special.hosts == plain.hosts
+    assert special.name != plain.name

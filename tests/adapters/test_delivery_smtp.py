@@ -15,7 +15,6 @@ from kernel.model.sending import Route, TlsPolicy
 from services.delivery import metrics
 from services.delivery.adapters.dialling import (
     CANNOT_CONNECT,
-    CANNOT_PROVE,
     Dialler,
     Dialling,
 )
@@ -417,7 +416,9 @@ async def test_guarded_mail_waits_while_nobody_proves_who_it_is(tmp_path):
     async with guarded_courier(tmp_path, names=("other.test",)) as (courier, there):
         carried = await courier.carry(guarded_leg())
 
-    assert carried.replies == {BOB: CANNOT_PROVE}
+    assert carried.replies == {
+        BOB: Reply(451, "4.7.5", "mx0.test does not prove who it is, as REQUIRETLS demands")
+    }
     assert there.commands == ["EHLO us.test", "STARTTLS"]
 
 

@@ -1,8 +1,10 @@
 """One connection to a remote server: carries octets between a socket and an `SmtpClient`."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import structlog
@@ -20,19 +22,23 @@ _PAUSES = frozenset({Phase.IDLE, Phase.HANDSHAKE, Phase.CONTENT, Phase.CLOSED})
 _HANDSHAKE_ERRORS = (OSError, EOFError, ValueError)  # ValueError: a name that SNI cannot hold
 
 
-class CannotConnectError(Exception):
-    """Nobody takes our connection there."""
-
-
 class TlsBrokenError(Exception):
-    """The server offered STARTTLS, and then the handshake failed."""
+    """TLS was begun, and came to nothing: the cause tells why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Securing:
+    """Our side of a handshake, and what is looked at after it.
+
+    ``examine`` raises `TlsBrokenError` if the server is not who it must be.
+    """
+
+    context: ssl.SSLContext
+    examine: Callable[[ssl.SSLObject], None] = lambda _: None
 
 
 class Connection(asyncio.Protocol):
-    """A connection that `open` has made ready for mailings.
-
-    ``source`` is the address of ours to dial from; empty, the system picks one.
-    """
+    """A connection that `open` has made ready for mailings."""
 
     def __init__(
         self,
@@ -40,14 +46,11 @@ class Connection(asyncio.Protocol):
         host: Host,
         timeouts: Mapping[Phase, float],
         when_over: Callable[["Connection"], None],
-        *,
-        source: str = "",
     ) -> None:
         self.client = client
         self.host = host
         self._timeouts = timeouts
         self._when_over = when_over
-        self._source = (source, 0) if source else None
         self._shortest = min(timeouts.values())
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
@@ -59,19 +62,22 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
 
-    async def open(self, tls: ssl.SSLContext, connect_timeout: float) -> None:
-        """Dial, greet and secure. A refusal is left in ``client.failure``."""
-        try:
-            async with asyncio.timeout(connect_timeout):
-                await self._loop.create_connection(
-                    lambda: self, self.host.address, self.host.port, local_addr=self._source
-                )
-        except (OSError, UnicodeError) as error:
-            raise CannotConnectError(str(error)) from error
+    @property
+    def tls_version(self) -> str:
+        """Such as ``TLSv1.3``; empty in the clear."""
+        secured = self._transport.get_extra_info("ssl_object")
+        return str(secured.version()) if secured else ""
+
+    async def open(self, line: socket.socket, securing: Securing) -> None:
+        """Greet over ``line``, which is connected, and secure it.
+
+        A refusal is left in ``client.failure``. Raises `TlsBrokenError`.
+        """
+        await self._loop.create_connection(lambda: self, sock=line)
         try:
             await self._until_pause()
             if self.client.phase is Phase.HANDSHAKE:
-                await self._secure(tls)
+                await self._secure(securing)
                 self._send(self.client.secured())
                 await self._until_pause()
         except BaseException:
@@ -179,14 +185,14 @@ class Connection(asyncio.Protocol):
         self._send(framed(octets))
         return True
 
-    async def _secure(self, tls: ssl.SSLContext) -> None:
+    async def _secure(self, securing: Securing) -> None:
         timeout = self._timeouts[Phase.HANDSHAKE]
         try:
             transport = await self._loop.start_tls(
                 self._transport,
                 self,
-                tls,
-                server_hostname=None if self.host.name.startswith("[") else self.host.name,
+                securing.context,
+                server_hostname=self.host.server_name,
                 ssl_handshake_timeout=timeout,
             )
         except _HANDSHAKE_ERRORS as error:
@@ -194,6 +200,7 @@ class Connection(asyncio.Protocol):
         if transport is None:
             raise TlsBrokenError("the connection was lost")
         self._transport = transport
+        securing.examine(transport.get_extra_info("ssl_object"))
 
     def _tell_of_login(self) -> None:
         """Mail waits until somebody has looked at the route, so somebody has to hear of it."""

@@ -1,23 +1,34 @@
-"""Opens connections: to the first host of a site that greets us, under TLS where that is asked."""
+"""Opens connections: to the first host of a site that greets us, as secret as is demanded."""
 
+import socket
 import ssl
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from secrets import token_urlsafe
 
+from kernel.clock import Clock, system_clock
 from kernel.model.reply import Reply
-from services.delivery.adapters.connection import (
-    CannotConnectError,
-    Connection,
-    TlsBrokenError,
+from services.delivery.adapters.calling import CannotConnectError, call
+from services.delivery.adapters.connection import Connection, TlsBrokenError
+from services.delivery.adapters.securing import Securer, result_of
+from services.delivery.adapters.tlsrpt import TlsReports
+from services.delivery.core.demands import (
+    NOT_NAMED,
+    Demand,
+    Level,
+    Source,
+    demand_for,
+    is_stray,
 )
 from services.delivery.core.login import credentials_for
-from services.delivery.core.routes import Host
+from services.delivery.core.routes import Host, by_server
 from services.delivery.core.smtp_client import Phase, SmtpClient
+from services.delivery.core.tlsrpt import Failure, Policy, PolicyKind, Result
 from services.delivery.ports import Site
 
 CANNOT_CONNECT = Reply(451, "4.4.1", "No server of the domain takes our connection")
-CANNOT_PROVE = Reply(451, "4.7.5", "No server of the domain proves under TLS who it is")
+
+WhenOver = Callable[[Connection], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,67 +43,131 @@ class Dialling:
 class Dialler:
     """Dials sites. ``trust`` tells which certificates are good: else what the system trusts."""
 
-    def __init__(self, dialling: Dialling, trust: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        dialling: Dialling,
+        trust: ssl.SSLContext | None = None,
+        reports: TlsReports | None = None,
+        clock: Clock = system_clock,
+    ) -> None:
         self._dialling = dialling
-        self._tls = _opportunistic_tls()
-        self._trust = trust or ssl.create_default_context()
+        self._securer = Securer(clock, trust)
+        self._reports = reports or TlsReports(clock, dialling.our_name)
         self._without_bdat: set[Host] = set()
 
-    async def open(self, site: Site, when_over: Callable[[Connection], None]) -> Connection | Reply:
+    async def open(self, site: Site, when_over: WhenOver) -> Connection | Reply:
         """Return a connection to the first host that greets us, or why none does.
 
         If one of them may do so later, that is the last word: the others are not all.
         """
         refusals: list[Reply] = []
-        for host in site.hosts:
-            opened = await self._open(host, site, when_over)
+        for hosts in by_server(site.hosts):
+            opened = await self._open(hosts, site, when_over)
             if isinstance(opened, Connection):
                 return opened
             refusals.append(opened)
-        return next((reply for reply in refusals if reply.is_transient), refusals[0])
+        return _last_word(refusals)
 
     async def _open(
-        self, host: Host, site: Site, when_over: Callable[[Connection], None]
+        self, hosts: Sequence[Host], site: Site, when_over: WhenOver
     ) -> Connection | Reply:
-        try:
-            return await self._dial(host, site, when_over, use_tls=True)
-        except TlsBrokenError:
-            if site.guarded:
-                return CANNOT_PROVE
-            # opportunistic: in the clear rather than not at all (RFC 7435)
-        except CannotConnectError:
-            return CANNOT_CONNECT
-        try:
-            return await self._dial(host, site, when_over, use_tls=False)
-        except CannotConnectError:
-            return CANNOT_CONNECT
+        """Dial one server, at each of its addresses until one greets us (RFC 5321 §5.1)."""
+        demand = self._demand(site, hosts[0])
+        if demand is None:
+            return NOT_NAMED
+        refusals: list[Reply] = []
+        left = list(hosts)
+        while left:
+            try:
+                host, line = await self._call(left, site)
+            except CannotConnectError:
+                refusals.append(CANNOT_CONNECT)
+                break
+            opened = await self._converse(host, line, site, demand, when_over)
+            if isinstance(opened, Connection):
+                return opened
+            refusals.append(opened)
+            left.remove(host)
+        return _last_word(refusals)
 
-    async def _dial(
-        self, host: Host, site: Site, when_over: Callable[[Connection], None], *, use_tls: bool
+    async def _call(self, hosts: Sequence[Host], site: Site) -> tuple[Host, socket.socket]:
+        source = site.route.source if site.route else ""
+        return await call(hosts, source, self._dialling.connect_timeout)
+
+    async def _converse(
+        self, host: Host, line: socket.socket, site: Site, demand: Demand, when_over: WhenOver
     ) -> Connection | Reply:
-        dialling, route = self._dialling, site.route
-        client = SmtpClient(
-            dialling.our_name,
-            use_tls=use_tls,
-            implicit_tls=route is not None and route.implicit_tls,
-            credentials=credentials_for(route, host.address, token_urlsafe()),
-            chunking=host not in self._without_bdat,
-        )
+        """Begin a conversation; where TLS fails and need not be, begin again with less."""
+        while True:
+            try:
+                return await self._greet(host, line, site, demand, when_over)
+            except TlsBrokenError as error:
+                failure = Failure(result_of(error), host.name, host.address, str(error))
+                self._reports.failed(_policy(site, demand), failure)
+            if demand.otherwise is None:
+                return demand.unmet(host.name)
+            demand = demand.otherwise
+            try:
+                host, line = await self._call([host], site)
+            except CannotConnectError:
+                return CANNOT_CONNECT
+
+    def _demand(self, site: Site, host: Host) -> Demand | None:
+        """Return what is demanded of ``host``; that a policy does not name it is noted."""
+        if site.sts is not None and is_stray(host, site.route, site.sts):
+            policy = Policy(PolicyKind.STS, site.domain, site.sts.lines)
+            why = "the policy does not name this host"
+            self._reports.failed(policy, Failure(Result.VALIDATION_FAILURE, host.name, why=why))
+        return demand_for(host, site.route, site.sts, guarded=site.guarded)
+
+    async def _greet(
+        self, host: Host, line: socket.socket, site: Site, demand: Demand, when_over: WhenOver
+    ) -> Connection | Reply:
+        """Return the conversation, or the server's refusal, or ours. Raises `TlsBrokenError`."""
+        client = self._client(host, site, demand)
 
         def over(connection: Connection) -> None:
             if client.refuses_bdat:
                 self._without_bdat.add(host)
             when_over(connection)
 
-        source = route.source if route is not None else ""
-        connection = Connection(client, host, dialling.timeouts, over, source=source)
-        await connection.open(self._trust if site.guarded else self._tls, dialling.connect_timeout)
-        return client.failure or connection
+        connection = Connection(client, host, self._dialling.timeouts, over)
+        await connection.open(line, self._securer.securing(demand, host, site.domain))
+        if client.failure:
+            return client.failure
+        version = connection.tls_version
+        if version:
+            self._reports.succeeded(_policy(site, demand))
+        elif demand.is_strict:
+            missing = Failure(Result.STARTTLS_NOT_SUPPORTED, host.name, host.address)
+            self._reports.failed(_policy(site, demand), missing)
+            if not demand.relaxed and demand.source is not Source.REQUIRETLS:
+                connection.close()
+                return demand.refused(host.name)
+            # for REQUIRETLS the server's offers are the answer, and a final one (RFC 8689 §4.2.1)
+        connection.host = replace(host, secured=demand.met(version))
+        return connection
+
+    def _client(self, host: Host, site: Site, demand: Demand) -> SmtpClient:
+        return SmtpClient(
+            self._dialling.our_name,
+            use_tls=demand.level is not Level.CLEAR,
+            implicit_tls=site.route is not None and site.route.implicit_tls,
+            credentials=credentials_for(site.route, host.address, token_urlsafe()),
+            chunking=host not in self._without_bdat,
+        )
 
 
-def _opportunistic_tls() -> ssl.SSLContext:
-    """Whoever has the certificate: secret from bystanders is better than in the clear."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
+def _last_word(refusals: Sequence[Reply]) -> Reply:
+    return next((reply for reply in refusals if reply.is_transient), refusals[0])
+
+
+def _policy(site: Site, demand: Demand) -> Policy:
+    """Return what a report calls the source of ``demand``."""
+    if demand.source is Source.DANE and demand.dane:
+        return Policy(PolicyKind.TLSA, site.domain, tuple(map(str, demand.dane.records)))
+    if demand.source is Source.DANE:
+        return Policy(PolicyKind.TLSA, site.domain)
+    if demand.source is Source.MTA_STS and site.sts:
+        return Policy(PolicyKind.STS, site.domain, site.sts.lines)
+    return Policy(PolicyKind.NONE, site.domain)

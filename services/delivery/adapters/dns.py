@@ -2,24 +2,28 @@
 
 import asyncio
 import random
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Protocol
 
 from kernel.model.reply import Reply
 from kernel.model.sending import Route, route_for
 from kernel.names import NameServers, NamesUnavailableError
+from services.delivery.adapters.hosts import Hosts, is_this_machine
 from services.delivery.core.exchangers import (
     LOOP,
     NO_DNS,
     NO_HOST,
     NO_SUCH_DOMAIN,
+    NO_TARGET,
     Exchanger,
+    before_us,
     is_ourselves,
     order,
 )
-from services.delivery.core.routes import Host, hosts_of
+from services.delivery.core.mtasts import StsPolicy
+from services.delivery.core.routes import Host, site_name
 from services.delivery.ports import Directions, Site
 
 REMEMBERED = 60.0  # seconds: the resolver's own cache keeps to the records' time to live
@@ -27,131 +31,168 @@ SMTP_PORT = 25  # another one is an operator's own arrangement, perhaps on this 
 MAX_EXCHANGERS = 5  # as many as are worth trying in one attempt
 _shuffle = random.SystemRandom().shuffle
 
-
-class NoSuchNameError(Exception):
-    """The name does not exist."""
+Found = Site | Reply
 
 
-class DnsUnavailableError(Exception):
-    """No name server gave an answer: ask again later."""
+class Policies(Protocol):
+    """Knows what domains say of their servers (MTA-STS)."""
+
+    async def find(self, domain: str) -> StsPolicy | None:
+        """Return the domain's policy, if it has one that is to be had."""
 
 
-class Records(Protocol):
-    """Answers questions about names, with nothing if the name has no such record."""
+@dataclass(frozen=True, slots=True)
+class Ourselves:
+    """Who we are: mail must not go round in circles. ``addresses`` beside this machine's own."""
 
-    async def mx(self, name: str) -> list[Exchanger]:
-        """Return the MX records. Raises `NoSuchNameError`, `DnsUnavailableError`."""
+    name: str
+    addresses: Collection[str] = ()
 
-    async def addresses(self, name: str) -> list[str]:
-        """Return the IP addresses. Raises `NoSuchNameError`, `DnsUnavailableError`."""
+
+class Remembered:
+    """What was found not long ago. Many who ask for one thing at a time share one look-up."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, asyncio.Task[Found]] = {}
+
+    async def get(self, key: str, look_up: Callable[[], "asyncio.Task[Found]"]) -> Found:
+        """Return what is known of ``key``, or find it out. What may change soon is forgotten."""
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = look_up()
+            found.add_done_callback(lambda _: self._remember(key))
+        return found.result() if found.done() else await asyncio.shield(found)
+
+    def _remember(self, key: str) -> None:
+        known = self._found[key]
+        found = None if known.cancelled() or known.exception() else known.result()
+        lasts = isinstance(found, Site) or (found is not None and found.is_permanent)
+        wait = REMEMBERED if lasts else 0.0
+        asyncio.get_running_loop().call_later(wait, self._found.pop, key, None)
 
 
 class DnsDirections:
-    """Asks DNS. Many who ask for one domain at a time share one look-up."""
+    """Asks DNS, and the domain's policy where it has one."""
 
-    def __init__(self, name_servers: Records, our_name: str, port: int) -> None:
-        self._name_servers = name_servers
-        self._our_name = our_name
+    def __init__(
+        self,
+        names: NameServers,
+        hosts: Hosts,
+        ourselves: Ourselves,
+        port: int,
+        policies: Policies | None = None,
+    ) -> None:
+        self._names = names
+        self._hosts = hosts
+        self._ourselves = ourselves
         self._port = port
-        self._found: dict[str, asyncio.Task[Site | Reply]] = {}
+        self._policies = policies
+        self._remembered = Remembered()
 
     async def find(self, domain: str) -> Site | Reply:
         """Return where mail for ``domain`` goes now, or why that is unknown."""
-        found = self._found.get(domain)
-        if found is None:
-            found = asyncio.create_task(self._look_up(domain))
-            self._found[domain] = found
-            found.add_done_callback(lambda _: self._remember(domain))
-        return found.result() if found.done() else await asyncio.shield(found)
-
-    def _remember(self, domain: str) -> None:
-        known = self._found[domain]
-        certain = not known.cancelled() and not known.exception() and known.result() is not NO_DNS
-        forget: Callable[[], object] = lambda: self._found.pop(domain, None)  # noqa: E731 - twice
-        if certain:
-            asyncio.get_running_loop().call_later(REMEMBERED, forget)
-        else:
-            forget()
+        return await self._remembered.get(
+            domain, lambda: asyncio.create_task(self._look_up(domain))
+        )
 
     async def _look_up(self, domain: str) -> Site | Reply:
         if domain.startswith("["):
             address = domain.strip("[]").removeprefix("ipv6:")
-            return self._elsewhere(Site(domain, (Host(domain, address, self._port),)))
+            only = (Exchanger(0, domain), (Host(domain, address, self._port),))
+            hosts = tuple(chain.from_iterable(filter(None, self._elsewhere([only]))))
+            return Site(domain, hosts, domain=domain) if hosts else LOOP
         try:
-            records = await self._name_servers.mx(domain)
-        except NoSuchNameError:
-            return NO_SUCH_DOMAIN
-        except DnsUnavailableError:
+            answer, sts = await asyncio.gather(self._names.ask(domain, "MX"), self._policy(domain))
+        except NamesUnavailableError:
             return NO_DNS
-        names = order(domain, records, self._our_name, _shuffle)
-        return names if isinstance(names, Reply) else await self._site(names)
+        if not answer.exists:
+            return NO_SUCH_DOMAIN
+        records = [Exchanger.parse(record) for record in answer.records]
+        named = order(domain, records, self._ourselves.name, _shuffle)
+        if isinstance(named, Reply):
+            return named
+        return await self._site(Site("", (), sts=sts, signed=answer.secure, domain=domain), named)
 
-    async def _site(self, names: tuple[str, ...]) -> Site | Reply:
-        """Return the hosts of ``names``; while one of them is in doubt, the mail has not failed."""
-        answers = await asyncio.gather(*(self._hosts(name) for name in names[:MAX_EXCHANGERS]))
-        hosts = tuple(chain.from_iterable(answer for answer in answers if answer is not None))
-        if hosts:
-            return self._elsewhere(Site(",".join(sorted(names)), hosts))
-        return NO_DNS if None in answers else NO_HOST
+    async def _policy(self, domain: str) -> StsPolicy | None:
+        return await self._policies.find(domain) if self._policies else None
 
-    def _elsewhere(self, site: Site) -> Site | Reply:
-        """Return the site without hosts that are this machine itself."""
+    async def _site(self, site: Site, named: Sequence[Exchanger]) -> Site | Reply:
+        """Return the hosts of ``named``; while one of them is in doubt, the mail has not failed."""
+        tried = named[:MAX_EXCHANGERS]
+        answers = await asyncio.gather(*(self._find(e.name, signed=site.signed) for e in tried))
+        elsewhere = self._elsewhere([*zip(tried, answers, strict=True)])
+        hosts = tuple(chain.from_iterable(filter(None, elsewhere)))
+        if not hosts:
+            if None in elsewhere:
+                return NO_DNS
+            return LOOP if any(answers) else NO_HOST
+        enforced = site.sts is not None and site.sts.is_enforced
+        name = site_name([exchanger.name for exchanger in named], hosts, enforced=enforced)
+        return replace(site, name=name, hosts=hosts)
+
+    def _elsewhere(
+        self, found: Sequence[tuple[Exchanger, tuple[Host, ...] | None]]
+    ) -> tuple[tuple[Host, ...] | None, ...]:
+        """Return the hosts without those that are this machine itself."""
         if self._port != SMTP_PORT:
-            return site
-        hosts = tuple(host for host in site.hosts if not is_ourselves(host.address))
-        return Site(site.name, hosts) if hosts else LOOP
+            return tuple(hosts for _, hosts in found)
+        addresses = {host.address for _, hosts in found for host in hosts or ()}
+        pointless = {address for address in addresses if is_ourselves(address)}
+        kept = [(e, hosts and _without(hosts, pointless)) for e, hosts in found]
+        ours = {a for a in addresses - pointless if self._is_ours(a)}
+        return before_us(kept, ours)
 
-    async def _hosts(self, name: str) -> list[Host] | None:
+    def _is_ours(self, address: str) -> bool:
+        return address in self._ourselves.addresses or is_this_machine(address)
+
+    async def _find(self, name: str, *, signed: bool) -> tuple[Host, ...] | None:
         try:
-            return [Host(name, a, self._port) for a in await self._name_servers.addresses(name)]
-        except NoSuchNameError:
-            return []
-        except DnsUnavailableError:
+            return await self._hosts.find(name, self._port, signed=signed)
+        except NamesUnavailableError:
             return None
+
+
+def _without(hosts: tuple[Host, ...], addresses: Collection[str]) -> tuple[Host, ...]:
+    return tuple(host for host in hosts if host.address not in addresses)
 
 
 class RoutedDirections:
     """Routes as they stand now; a domain that none names a server for is looked up."""
 
-    def __init__(self, routes: Callable[[], tuple[Route, ...]], otherwise: Directions) -> None:
+    def __init__(
+        self, routes: Callable[[], tuple[Route, ...]], hosts: Hosts, otherwise: Directions
+    ) -> None:
         self._routes = routes
+        self._hosts = hosts
         self._otherwise = otherwise
+        self._remembered = Remembered()
 
     async def find(self, domain: str) -> Site | Reply:
         """Return where mail for ``domain`` goes now, or why that is unknown."""
         route = route_for(domain, self._routes())
         if route is not None and route.targets:
-            hosts = hosts_of(route)
-            return Site(",".join(map(str, hosts)), hosts, is_ours_to_name=True, route=route)
-        site = await self._otherwise.find(domain)
-        return site if isinstance(site, Reply) else replace(site, route=route)
+            servers = ",".join(map(str, route.targets))
+            site = await self._remembered.get(
+                servers, lambda: asyncio.create_task(self._look_up(route, servers))
+            )
+        else:
+            site = await self._otherwise.find(domain)
+        if isinstance(site, Reply) or route is None:
+            return site
+        return replace(site, name=f"{site.name}{_apart(route)}", route=route, domain=domain)
+
+    async def _look_up(self, route: Route, servers: str) -> Site | Reply:
+        """Return the targets in their order, primary first, without those that are not found."""
+        asked = (self._hosts.find_named(target.host, target.port) for target in route.targets)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        hosts = tuple(chain.from_iterable(a for a in answers if not isinstance(a, BaseException)))
+        broken = [a for a in answers if isinstance(a, BaseException)]
+        if any(not isinstance(error, NamesUnavailableError) for error in broken):
+            raise broken[0]
+        return Site(servers, hosts, is_ours_to_name=True) if hosts else NO_TARGET
 
 
-class Resolver:
-    """The name servers of the settings."""
-
-    def __init__(self, names: NameServers) -> None:
-        self._names = names
-
-    async def mx(self, name: str) -> list[Exchanger]:
-        """Return the MX records. Raises `NoSuchNameError`, `DnsUnavailableError`."""
-        return [Exchanger.parse(record) for record in await self._ask(name, "MX")]
-
-    async def addresses(self, name: str) -> list[str]:
-        """Return the IP addresses, IPv4 first. Raises `NoSuchNameError`, `DnsUnavailableError`."""
-        kinds = (self._ask(name, kind) for kind in ("A", "AAAA"))
-        answers = await asyncio.gather(*kinds, return_exceptions=True)
-        found = [*chain.from_iterable(a for a in answers if not isinstance(a, BaseException))]
-        failure = next((a for a in answers if isinstance(a, BaseException)), None)
-        if failure is not None and not found:
-            raise failure
-        return found
-
-    async def _ask(self, name: str, kind: str) -> tuple[str, ...]:
-        try:
-            answer = await self._names.ask(name, kind)
-        except NamesUnavailableError as error:
-            raise DnsUnavailableError(str(error)) from error
-        if not answer.exists:
-            raise NoSuchNameError(name)
-        return answer.records
+def _apart(route: Route) -> str:
+    """Return what keeps a route's connections apart from those of others to the same servers."""
+    special = (route.tls, route.implicit_tls, route.login, route.source)
+    return f" as {route.pattern}" if any(special) else ""

@@ -65,7 +65,7 @@ class SmtpCourier:
         site = await self._directions.find(domain)
         if isinstance(site, Reply) or not guarded:
             return site
-        if not site.is_ours_to_name:
+        if not site.is_certain:
             return NEEDS_REQUIRETLS
         return replace(site, name=f"{site.name} guarded", guarded=True)
 

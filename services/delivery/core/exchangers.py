@@ -1,17 +1,19 @@
 """Which mail exchangers to try, and in what order (RFC 5321 §5.1)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import groupby
 
 from kernel.model.reply import Reply
+from services.delivery.core.routes import Host
 
 NULL_MX = Reply(556, "5.1.10", "The domain takes no mail (null MX)")  # RFC 7505 §4.2
 LOOP = Reply(554, "5.4.6", "Mail for the domain leads back to this server")
 NO_SUCH_DOMAIN = Reply(550, "5.1.2", "The domain does not exist")
 NO_HOST = Reply(550, "5.4.4", "The domain names no mail server that exists")
 NO_DNS = Reply(451, "4.4.3", "The domain cannot be looked up now")
+NO_TARGET = Reply(451, "4.4.3", "The servers that the route names cannot be found now")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +34,15 @@ def order(
     domain: str,
     exchangers: Sequence[Exchanger],
     our_name: str,
-    shuffle: Callable[[list[str]], None],
-) -> tuple[str, ...] | Reply:
-    """Return the names to try in turn, those of equal preference shuffled.
+    shuffle: Callable[[list[Exchanger]], None],
+) -> tuple[Exchanger, ...] | Reply:
+    """Return the exchangers to try in turn, those of equal preference shuffled.
 
     A domain that names none is its own. Where we are named ourselves, only more
     preferred hosts may get it from us, or mail would run in circles (RFC 5321 §5.1).
     """
     if not exchangers:
-        return (domain,)
+        return (Exchanger(0, domain),)
     if [e.name for e in exchangers] == [""]:
         return NULL_MX
     ours = min((e.preference for e in exchangers if e.name == our_name.lower()), default=None)
@@ -51,6 +53,19 @@ def order(
     if not usable:
         return NO_HOST if ours is None else LOOP
     return tuple(_shuffled(usable, shuffle))
+
+
+def before_us(
+    found: Sequence[tuple[Exchanger, tuple[Host, ...] | None]], ours: Container[str]
+) -> tuple[tuple[Host, ...] | None, ...]:
+    """Return the hosts of those exchangers that come before ourselves (RFC 5321 §5.1).
+
+    We may be named by another name: our addresses, ``ours``, tell. ``None`` is a host of which
+    nobody knows the addresses now.
+    """
+    named = (e.preference for e, hosts in found if any(h.address in ours for h in hosts or ()))
+    limit = min(named, default=None)
+    return tuple(hosts for e, hosts in found if limit is None or e.preference < limit)
 
 
 def is_ourselves(address: str) -> bool:
@@ -64,10 +79,12 @@ def is_ourselves(address: str) -> bool:
     return parsed.is_loopback or parsed.is_unspecified
 
 
-def _shuffled(exchangers: Sequence[Exchanger], shuffle: Callable[[list[str]], None]) -> list[str]:
-    names: list[str] = []
+def _shuffled(
+    exchangers: Sequence[Exchanger], shuffle: Callable[[list[Exchanger]], None]
+) -> list[Exchanger]:
+    turns: list[Exchanger] = []
     for _, equals in groupby(exchangers, key=lambda e: e.preference):
-        group = [e.name for e in equals]
+        group = list(equals)
         shuffle(group)
-        names += group
-    return names
+        turns += group
+    return turns

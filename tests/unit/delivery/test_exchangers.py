@@ -1,6 +1,14 @@
 import pytest
 
-from services.delivery.core.exchangers import LOOP, NO_HOST, NULL_MX, Exchanger, order
+from services.delivery.core.exchangers import (
+    LOOP,
+    NO_HOST,
+    NULL_MX,
+    Exchanger,
+    before_us,
+    order,
+)
+from services.delivery.core.routes import Host
 
 US = "mx.ours.test"
 
@@ -27,7 +35,9 @@ def in_reverse(names):
     ],
 )
 def test_exchangers_are_tried_in_order(records, names):
-    assert order("x.test", [Exchanger(*record) for record in records], US, in_reverse) == names
+    found = order("x.test", [Exchanger(*record) for record in records], US, in_reverse)
+
+    assert tuple(exchanger.name for exchanger in found) == names
 
 
 @pytest.mark.parametrize(
@@ -37,3 +47,37 @@ def test_exchangers_are_tried_in_order(records, names):
 )
 def test_some_domains_take_no_mail(records, reply):
     assert order("x.test", [Exchanger(*record) for record in records], US, in_reverse) == reply
+
+
+A, B, OURS = (Host(name, f"192.0.2.{n}", 25) for n, name in enumerate(("a", "b", "other.name")))
+
+
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [
+        ([(10, A), (20, B)], [A, B]),
+        ([(10, A), (20, OURS), (30, B)], [A]),
+        ([(10, A), (10, OURS), (10, B)], []),
+        ([(10, OURS), (20, None)], []),
+        ([(10, None), (20, OURS)], [None]),
+    ],
+    ids=[
+        "we are not among them",
+        "those before us",
+        "not even equals",
+        "one in doubt after us",
+        "one in doubt before us",
+    ],
+)
+def test_under_another_name_our_address_tells(found, kept):
+    exchangers = [(Exchanger(n, "x"), host and (host,)) for n, host in found]
+
+    assert before_us(exchangers, {OURS.address}) == tuple(host and (host,) for host in kept)
+
+
+@pytest.mark.parametrize(
+    ("record", "exchanger"),
+    [("10 mx.test", Exchanger(10, "mx.test")), ("0 .", Exchanger(0, ""))],
+)
+def test_a_record_is_read(record, exchanger):
+    assert Exchanger.parse(record) == exchanger
