@@ -10,7 +10,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from tests.support.ports import free_port
+from tests.support.ports import answers, free_port
 
 RABBITMQ_BIN = Path("/usr/lib/rabbitmq/bin")
 POSTGRES_BINS = Path("/usr/lib/postgresql")
@@ -186,7 +185,7 @@ class Server:
     def wait_for(self, port: int) -> None:
         """Return once it answers on ``port``."""
         deadline = time.monotonic() + _START_TIMEOUT
-        while not _answers(port):
+        while not answers(port):
             if self._process.poll() is not None:
                 raise BrokerError(f"{self._name} ended while starting: {self._last_words()}")
             if time.monotonic() > deadline:
@@ -336,11 +335,3 @@ def _make_folder(folder: Path, owner: str) -> None:
     folder.mkdir(mode=0o700)
     if os.geteuid() == 0:
         shutil.chown(folder, owner, owner)
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True

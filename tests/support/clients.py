@@ -55,7 +55,7 @@ class Outcome:
 
 
 def swaks(letter: Letter) -> Outcome:
-    _need("swaks", "swaks", "libnet-ssleay-perl", "libio-socket-ssl-perl")
+    need("swaks", "swaks", "libnet-ssleay-perl", "libio-socket-ssl-perl")
     tls = {"starttls": ["--tls"], "implicit": ["-tlsc"], "none": []}[letter.tls]
     login = {"--auth": letter.mechanism, "--auth-user": letter.login}
     login["--auth-password"] = letter.password
@@ -66,7 +66,7 @@ def swaks(letter: Letter) -> Outcome:
 
 
 def curl(letter: Letter) -> Outcome:
-    _need("curl")
+    need("curl")
     scheme = "smtps" if letter.tls == "implicit" else "smtp"
     options = {
         "--url": f"{scheme}://{HOST}:{letter.port}/{NAME}",
@@ -82,7 +82,7 @@ def curl(letter: Letter) -> Outcome:
 
 
 def msmtp(letter: Letter) -> Outcome:
-    _need("msmtp")
+    need("msmtp")
     options = {
         "file": "/dev/null",
         "host": HOST,
@@ -131,7 +131,7 @@ def nodemailer(letter: Letter) -> Outcome:
 @cache
 def _nodemailer_folder() -> Path:
     """Install nodemailer where nobody else looks; it goes when the tests end."""
-    _need("npm", "nodejs", "npm")
+    need("npm", "nodejs", "npm")
     folder = tempfile.TemporaryDirectory(prefix="postroom-nodemailer-")
     atexit.register(folder.cleanup)
     quiet = ["--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--loglevel=error"]
@@ -179,7 +179,7 @@ def _answers(session: smtplib.SMTP, letter: Letter) -> Callable[..., str]:
 
 def mutt(letter: Letter, certificate: Path) -> Outcome:
     """Mutt in batch mode; it trusts ``certificate``, which it could ask nobody about."""
-    _need("mutt")
+    need("mutt")
     scheme = "smtps" if letter.tls == "implicit" else "smtp"
     login = letter.login.replace("@", "%40")
     settings = {
@@ -201,7 +201,8 @@ def mutt(letter: Letter, certificate: Path) -> Outcome:
         return _run(*command, "--", letter.recipient, given="hi\n")
 
 
-def _need(program: str, *packages: str) -> None:
+def need(program: str, *packages: str) -> None:
+    """Install ``packages`` (or the one of its name) if there is no ``program``."""
     if not shutil.which(program):
         install(*(packages or (program,)), unless=lambda: shutil.which(program) is not None)
 

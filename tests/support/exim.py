@@ -1,6 +1,5 @@
 """A private Exim that sends: Debian's, unpacked beside the Postfix with which it cannot live."""
 
-import atexit
 import shutil
 import subprocess
 import tempfile
@@ -8,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.support.brokers import BrokerError, download, install
+from tests.support.packages import need_libraries, need_user, unpacked
 
-_USER = "Debian-exim"  # without whom it does not start
+USER = "Debian-exim"  # without whom it does not start
 _PACKAGES = ("exim4-daemon-light", "exim4-base")
 _LIBRARIES = {
     "libdb-5.3.so": "libdb5.3",
@@ -58,14 +57,14 @@ class Sent:
 
 def send(port: int, dialogue: str) -> Sent:
     """Hand Exim mail as a client would say it (SMTP), let it send that to ``port``."""
-    program = _program()
+    exim = program()
     folder = Path(tempfile.mkdtemp(prefix="postroom-exim-", dir="/var/tmp"))
     try:
         folder.chmod(0o755)
-        shutil.chown(folder, _USER)
+        shutil.chown(folder, USER)
         settings = folder / "exim.conf"
-        settings.write_text(_SETTINGS.format(folder=folder, port=port, program=program))
-        command = [str(program), "-C", str(settings), "-odf", "-bs"]
+        settings.write_text(_SETTINGS.format(folder=folder, port=port, program=exim))
+        command = [str(exim), "-C", str(settings), "-odf", "-bs"]
         done = subprocess.run(
             command, input=dialogue.encode(), capture_output=True, timeout=60, check=False
         )
@@ -76,28 +75,9 @@ def send(port: int, dialogue: str) -> Sent:
 
 
 @cache
-def _program() -> Path:
-    """Unpack Exim where nobody else looks; it goes when the tests end."""
-    folder = tempfile.TemporaryDirectory(prefix="postroom-exim-program-", dir="/var/tmp")
-    atexit.register(folder.cleanup)
-    place = Path(folder.name)
-    place.chmod(0o755)
-    download(place, *_PACKAGES)
-    for package in place.glob("*.deb"):
-        _run("dpkg", "-x", str(package), str(place), folder=place)
-    program = place / "usr/sbin/exim4"
-    install(*_missing_libraries(program))
-    if subprocess.run(["id", _USER], capture_output=True, check=False).returncode:
-        _run("useradd", "--system", "--no-create-home", "--user-group", _USER, folder=place)
-    return program
-
-
-def _missing_libraries(program: Path) -> list[str]:
-    wanted = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=True)
-    return [package for name, package in _LIBRARIES.items() if f"{name} => not" in wanted.stdout]
-
-
-def _run(*command: str, folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BrokerError(f"cannot get Exim: {command[0]} said {done.stderr.strip()!r}")
+def program() -> Path:
+    """Return the program, unpacked; who it runs as exists."""
+    unpacked_at = unpacked(*_PACKAGES) / "usr/sbin/exim4"
+    need_libraries(unpacked_at, _LIBRARIES)
+    need_user(USER)
+    return unpacked_at

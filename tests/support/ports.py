@@ -24,6 +24,15 @@ def free_port() -> int:
             return port
 
 
+def answers(port: int) -> bool:
+    """Return whether somebody listens on a port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def _highest() -> int:
     """Return where the range of outgoing connections begins: they would take it from under us."""
     return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
