@@ -170,7 +170,7 @@ exports.hook_rcpt = (next, connection, params) => {
     const welcome = user === "members" ? connection.relaying : user !== "nobody";
     welcome ? next(OK) : next(DENY, "Nobody here");
 };
-exports.hook_queue = function (next, connection) {
+exports.hook_queue = exports.hook_queue_outbound = function (next, connection) {
     const file = `%s/mail/${connection.transaction.uuid}`;
     const out = fs.createWriteStream(`${file}.part`);
     out.on("close", () => fs.rename(`${file}.part`, file, () => next(OK)));
