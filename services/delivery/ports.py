@@ -1,6 +1,7 @@
 """What delivery needs from outside, beside the platform."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -70,6 +71,36 @@ class Site:
         """Whether nobody in between can have named the hosts (RFC 8689 §4.2.1)."""
         is_enforced = self.sts is not None and self.sts.is_enforced
         return self.is_ours_to_name or self.signed or is_enforced
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Turn:
+    """Leave to converse with a site, given at a time in seconds."""
+
+    site: str
+    began: float
+
+
+class Shaping(Protocol):
+    """Decides when this worker may converse with a site."""
+
+    def holding(self, name: str) -> AbstractContextManager[Later | None]:
+        """Count a leg for ``name`` (a domain, a site) as in hand, or yield why that is too many."""
+
+    async def enter(self, site: Site) -> Turn | Later:
+        """Return leave to converse with ``site`` now, or when to come back."""
+
+    def note(self, turn: Turn, failure: Reply | None) -> None:
+        """Learn how a connection for ``turn`` ended: with ``failure``, or well."""
+
+    def leave(self, turn: Turn) -> None:
+        """Take back the leave."""
+
+    def room(self, name: str) -> int:
+        """Return how many connections to a site we may have now, in use or not."""
+
+    def room_in_all(self) -> int:
+        """Return how many connections we may have now."""
 
 
 class Directions(Protocol):

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from kernel.model.address import Address
+from kernel.model.rate import Rate
 from kernel.names import NamesSettings
 from kernel.settings import Duration, split_words
 from services.delivery.core.routes import Family, parse_routes
@@ -28,6 +29,10 @@ def _listed(value: object) -> object:
     return [item.strip() if isinstance(item, str) else item for item in items]
 
 
+def _rate(value: object) -> object:
+    return Rate.parse(value) if isinstance(value, str) else value
+
+
 def _routable(routes: Mapping[str, str]) -> Mapping[str, str]:
     parse_routes(routes)
     return routes
@@ -43,6 +48,9 @@ def _addressed(names: tuple[str, ...]) -> tuple[str, ...]:
 Durations = Annotated[tuple[Duration, ...], NoDecode, BeforeValidator(_listed)]
 Addresses = Annotated[
     tuple[str, ...], NoDecode, BeforeValidator(split_words), AfterValidator(_addressed)
+]
+Rates = Annotated[
+    tuple[Annotated[Rate, BeforeValidator(_rate)], ...], NoDecode, BeforeValidator(_listed)
 ]
 Lanes = Annotated[tuple[Literal["local", "remote"], ...], NoDecode, BeforeValidator(_listed)]
 
@@ -138,9 +146,34 @@ class Settings(NamesSettings):
         description="Who gets a copy of each report of failure, with headers alone: addresses "
         "parted by commas, or `postmaster` for that of the primary domain; empty: nobody.",
     )
-    site_connections: int = Field(
-        default=20, ge=1, description="Connections of this worker to one site at a time."
+    connections: int = Field(
+        default=1_000,
+        ge=1,
+        description="Connections to remote servers at a time, of all workers together.",
     )
+    site_connections: int = Field(
+        default=20,
+        ge=1,
+        description="Connections to one site at a time, of all workers together.",
+    )
+    site_rates: Rates = Field(
+        default=(),
+        description="Messages to one site, of all workers together: such as `60/minute,1000/hour`.",
+    )
+    source_rates: Rates = Field(
+        default=(),
+        description="Messages from one source address, of all workers together.",
+    )
+    site_failures: float = Field(
+        default=1,
+        gt=0,
+        description="A site is suspended after so many times its connections failed in a row.",
+    )
+    site_rest: Duration = _wait(
+        "How long a site that is down is left alone at first; then twice as long each time.",
+        minutes=1,
+    )
+    site_longest_rest: Duration = _wait("… and at the longest.", minutes=30)
     site_patience: Duration = _wait(
         "How long a leg waits for its turn at a busy site before it goes back.", seconds=1
     )

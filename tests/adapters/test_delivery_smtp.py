@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from kernel.blobs.port import BlobMissingError
+from kernel.clock import system_clock
 from kernel.model.envelope import Blob
 from kernel.model.reply import Reply
 from kernel.model.sending import Route, TlsPolicy
@@ -19,14 +20,16 @@ from services.delivery.adapters.dialling import (
     Dialling,
 )
 from services.delivery.adapters.preparing import Preparer
-from services.delivery.adapters.smtp import Manners, SmtpCourier
+from services.delivery.adapters.smtp import SmtpCourier
 from services.delivery.core.mailing import NEEDS_8BITMIME, NEEDS_REQUIRETLS
 from services.delivery.core.routes import Host
 from services.delivery.core.settle import NO_ANSWER
 from services.delivery.core.smtp_client import NOT_SMTP, Phase
+from services.delivery.fellows import Fellows
 from services.delivery.ports import Later, Site
+from services.delivery.shaping import Manners, Shaping
 from tests.support.certificates import Authority, self_signed
-from tests.support.fakes import DictBlobs
+from tests.support.fakes import DictBlobs, RecordingBus
 from tests.support.mail import ANN, BOB, CAT, MESSAGE, make_leg
 from tests.support.remote import HANG_UP, SILENCE, Last, remote
 
@@ -50,11 +53,12 @@ class Directions:
         return self.found
 
 
-def make_courier(*ports, blobs=None, timeout=5.0, idle=5.0, trust=None, **manners):
+def make_courier(*ports, blobs=None, timeout=5.0, idle=5.0, trust=None, mailings=100, **manners):
     timeouts = dict.fromkeys(Phase, timeout) | {Phase.IDLE: idle}
     dialler = Dialler(Dialling("us.test", timeouts, connect_timeout=timeout), trust)
     preparer = Preparer(blobs or DictBlobs())
-    return SmtpCourier(Directions(*ports), dialler, preparer, Manners(**manners))
+    shaping = Shaping(Manners(**manners), Fellows(RecordingBus()), system_clock)
+    return SmtpCourier(Directions(*ports), dialler, preparer, shaping, mailings)
 
 
 @contextlib.asynccontextmanager
@@ -216,7 +220,7 @@ async def test_an_idle_connection_says_goodbye_in_the_end():
         while not there.heard("QUIT"):  # noqa: ASYNC110 - the deadline stands around it
             await asyncio.sleep(0.01)
 
-        assert courier._lanes == {}
+        assert courier._pool.sites == ()
 
 
 async def test_the_next_host_is_tried_when_one_does_not_greet():

@@ -12,7 +12,7 @@ from kernel.bus.port import Handler, Listener, Parked, QueueState
 from kernel.mailboxes.port import MailboxBusyError, MessageMissingError, StoredMessage
 from kernel.model.address import Address
 from kernel.model.envelope import Blob
-from kernel.model.events import DirectoryChanged, Work
+from kernel.model.events import Notice, Work
 from kernel.platform import Platform
 from kernel.settings import PlatformSettings
 from tests.support.mail import NOON
@@ -23,9 +23,9 @@ class RecordingBus:
 
     def __init__(self) -> None:
         self.published: list[Work] = []
-        self.notices: list[DirectoryChanged] = []
+        self.notices: list[Notice] = []
         self.handlers: dict[tuple[type, str], Handler] = {}
-        self.listeners: list[Listener] = []
+        self.listeners: list[tuple[type[Notice], Listener]] = []
         self.failure: Exception | None = None
         self.put_aside: list[Parked] = []
         self.states: tuple[QueueState, ...] = ()
@@ -44,15 +44,16 @@ class RecordingBus:
         self.handlers[kind, lane] = handler
         await asyncio.Event().wait()
 
-    async def broadcast(self, notice: DirectoryChanged) -> None:
+    async def broadcast(self, notice: Notice) -> None:
         if self.failure is not None:
             raise self.failure
         self.notices.append(notice)
-        for listener in self.listeners:
-            await listener(notice)
+        for kind, listener in self.listeners:
+            if isinstance(notice, kind):
+                await listener(notice)
 
     async def listen(self, kind, listener) -> None:
-        self.listeners.append(listener)
+        self.listeners.append((kind, listener))
         await asyncio.Event().wait()
 
     async def queues(self) -> tuple[QueueState, ...]:

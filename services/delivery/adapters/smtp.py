@@ -1,61 +1,74 @@
 """Carries legs to remote servers over SMTP, on connections that are kept (RFC 5321 §5.1)."""
 
-from dataclasses import dataclass, replace
-from functools import partial
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import replace
 
 from kernel.model.envelope import Envelope
 from kernel.model.events import MailRouted, Remote
 from kernel.model.reply import Reply
 from services.delivery.adapters.connection import Connection
 from services.delivery.adapters.dialling import Dialler
-from services.delivery.adapters.pool import Lane
+from services.delivery.adapters.pool import Pool
 from services.delivery.adapters.preparing import Preparer
 from services.delivery.core.mailing import NEEDS_REQUIRETLS, is_guarded
-from services.delivery.ports import Carried, Directions, Later, Site
-
-SITE_IS_BUSY = Reply(451, "4.3.2", "As many messages as may be are under way to this site")
-
-
-@dataclass(frozen=True, slots=True)
-class Manners:
-    """How much we ask of a site at a time. ``patience`` is in seconds."""
-
-    connections: int = 20
-    mailings: int = 100
-    patience: float = 1.0
+from services.delivery.ports import Carried, Directions, Later, Shaping, Site, Turn
 
 
 class SmtpCourier:
-    """Tries the hosts of a site in turn; keeps the connection that worked. A context manager."""
+    """Tries the hosts of a site in turn; keeps the connection that worked.
+
+    ``mailings`` go over one connection, unless a route says otherwise.
+    """
 
     def __init__(
-        self, directions: Directions, dialler: Dialler, preparer: Preparer, manners: Manners
+        self,
+        directions: Directions,
+        dialler: Dialler,
+        preparer: Preparer,
+        shaping: Shaping,
+        mailings: int = 100,
     ) -> None:
         self._directions = directions
         self._dialler = dialler
         self._preparer = preparer
-        self._manners = manners
-        self._lanes: dict[str, Lane] = {}
+        self._shaping = shaping
+        self._mailings = mailings
+        self._pool = Pool()
+        self._in_use: Counter[str] = Counter()
 
     async def carry(self, leg: MailRouted) -> Carried | Later:
         """Try once. A remote's failure is a `Reply`."""
         assert isinstance(leg.hop, Remote)  # noqa: S101 - main gives us no other
-        site = await self._find(leg.hop.domain, guarded=is_guarded(leg.envelope))
+        with self._shaping.holding(f"the way to {leg.hop.domain}") as refusal:
+            if refusal is not None:
+                return refusal
+            site = await self._find(leg.hop.domain, guarded=is_guarded(leg.envelope))
         if isinstance(site, Reply):
             return _for_all(leg.envelope, site)
-        lane = self._lane(site)
-        if not await lane.enter():
-            return Later(SITE_IS_BUSY)
-        try:
-            return await self._converse(lane, site, leg)
-        finally:
-            lane.leave()
-            self._tidy(site)
+        with self._shaping.holding(site.name) as refusal:
+            return refusal or await self._carry(site, leg)
+
+    def trim(self) -> None:
+        """Close the idle connections that are too many, now that there are more workers."""
+        for site in self._pool.sites:
+            self._make_room(site)
 
     def close(self) -> None:
         """Say goodbye on every idle connection."""
-        for lane in tuple(self._lanes.values()):
-            lane.close()
+        self._pool.shrink(0)
+
+    async def _carry(self, site: Site, leg: MailRouted) -> Carried | Later:
+        turn = await self._shaping.enter(site)
+        if isinstance(turn, Later):
+            return turn
+        self._in_use[site.name] += 1
+        try:
+            return await self._converse(turn, site, leg)
+        finally:
+            self._in_use[site.name] -= 1
+            self._shaping.leave(turn)
+            self._make_room(site.name)
 
     async def _find(self, domain: str, *, guarded: bool) -> Site | Reply:
         """Return where mail for ``domain`` goes.
@@ -67,48 +80,51 @@ class SmtpCourier:
             return site
         if not site.is_certain:
             return NEEDS_REQUIRETLS
-        return replace(site, name=f"{site.name} guarded", guarded=True)
+        return replace(site, guarded=True)
 
-    async def _converse(self, lane: Lane, site: Site, leg: MailRouted) -> Carried:
+    async def _converse(self, turn: Turn, site: Site, leg: MailRouted) -> Carried:
         """Use a kept connection, or a new one if there is none or it has gone meanwhile."""
-        kept = lane.take()
+        kept = self._pool.take(site.name, _way(site))
         if kept is not None:
-            carried = await self._send(kept, lane, leg)
-            if kept.client.failure is None or kept.client.committed:
+            carried, failure = await self._send(kept, site, leg)
+            if failure is None or kept.client.committed:
+                self._shaping.note(turn, failure)
                 return carried
-        fresh = await self._dialler.open(site, partial(self._drop, site))
+        self._make_room(site.name)
+        fresh = await self._dialler.open(site, self._pool.drop)
         if isinstance(fresh, Reply):
+            self._shaping.note(turn, fresh)
             return _for_all(leg.envelope, fresh)
-        return await self._send(fresh, lane, leg)
+        carried, failure = await self._send(fresh, site, leg)
+        self._shaping.note(turn, failure)
+        return carried
 
-    async def _send(self, connection: Connection, lane: Lane, leg: MailRouted) -> Carried:
-        mailing, chunks = await self._preparer.prepare(leg, connection.client)
+    async def _send(
+        self, connection: Connection, site: Site, leg: MailRouted
+    ) -> tuple[Carried, Reply | None]:
+        """Return what came of it, and why the connection is over if it is not by our own will."""
+        client = connection.client
+        mailing, chunks = await self._preparer.prepare(leg, client)
         await connection.send(mailing, chunks)
-        if connection.client.mailings < self._manners.mailings:
-            lane.keep(connection)
+        failure = client.failure
+        most = site.route.messages_per_connection if site.route else None
+        if client.mailings < (most or self._mailings):
+            self._pool.keep(connection, site.name, _way(site))
         else:
             connection.close()
-        passed_dsn = "DSN" in connection.client.offers
-        return Carried(connection.client.replies, connection.host, passed_dsn)
+        return Carried(client.replies, connection.host, "DSN" in client.offers), failure
 
-    def _lane(self, site: Site) -> Lane:
-        lane = self._lanes.get(site.name)
-        if lane is None:
-            lane = Lane(self._manners.connections, self._manners.patience)
-            self._lanes[site.name] = lane
-        return lane
+    def _make_room(self, site: str) -> None:
+        """Close idle connections, where they and those in use are too many: there, or in all."""
+        self._pool.shrink(self._shaping.room(site) - self._in_use[site], site)
+        self._pool.shrink(self._shaping.room_in_all() - self._in_use.total())
+        if not self._in_use[site]:
+            del self._in_use[site]
 
-    def _drop(self, site: Site, connection: Connection) -> None:
-        lane = self._lanes.get(site.name)
-        if lane is not None:
-            lane.drop(connection)
-            self._tidy(site)
 
-    def _tidy(self, site: Site) -> None:
-        """Forget a site with which nothing goes on."""
-        lane = self._lanes.get(site.name)
-        if lane is not None and lane.is_unused:
-            del self._lanes[site.name]
+def _way(site: Site) -> Hashable:
+    """Return what two connections to a site must have in common to be as good as one another."""
+    return site.guarded, site.signed, site.sts, site.route
 
 
 def _for_all(envelope: Envelope, reply: Reply) -> Carried:

@@ -1,9 +1,4 @@
-"""Limits: how much is too much, of one client or one user.
-
-A meter is a leaky bucket that costs one number: the moment at which it will be empty again
-(the generic cell rate algorithm of ITU-T I.371). Over any stretch of time no more gets
-through than the rate times that time, and one burst.
-"""
+"""Limits: how much is too much, of one client or one user."""
 
 from collections.abc import Hashable, Sequence
 from ipaddress import ip_network
@@ -12,10 +7,6 @@ from kernel.model.rate import Rate
 
 NETWORK = 64
 """The bits of an IPv6 address that its owner cannot change at will (RFC 4291 §2.5.4)."""
-
-
-_SLACK = 1e-3
-"""How much of one more the arithmetic of floats may cost or give, over a whole burst."""
 
 
 def neighbourhood(client: str) -> str:
@@ -41,16 +32,15 @@ class Meters:
 
     def take(self, key: Hashable, rates: Sequence[Rate], now: float) -> Rate | None:
         """Count one more of ``key``, or return the rate that it would exceed and count nothing."""
-        levels = [(rate, self._after_one_more(key, rate, now)) for rate in rates]
+        levels = [
+            (rate, rate.after_one_more(self._empty_at.get((key, rate), now), now)) for rate in rates
+        ]
         for rate, empty_at in levels:
-            if empty_at - now > rate.seconds + _SLACK * rate.seconds / rate.count:
+            if rate.excess(empty_at, now):
                 return rate
         for rate, empty_at in levels:
             self._remember((key, rate), empty_at, now)
         return None
-
-    def _after_one_more(self, key: Hashable, rate: Rate, now: float) -> float:
-        return max(self._empty_at.get((key, rate), now), now) + rate.seconds / rate.count
 
     def _remember(self, what: tuple[Hashable, Rate], empty_at: float, now: float) -> None:
         if what not in self._empty_at and len(self._empty_at) >= self._room:

@@ -1,0 +1,59 @@
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.delivery.core.pace import DENSITY, LONGEST, SOON, Pace, put_off, timed
+from tests.support.mail import AN_HOUR_LATER, NOON
+
+
+def times(pace, interval, count, now=NOON, not_before=None):
+    found = []
+    for _ in range(count):
+        pace, until = put_off(pace, interval, now, not_before)
+        found.append(until)
+    return found
+
+
+def test_the_surplus_comes_back_as_fast_as_it_can_go():
+    first, second, third = times(Pace(), 10.0, 3)
+
+    assert first == NOON + SOON
+    assert second - first == third - second == timedelta(seconds=10 * DENSITY)
+
+
+def test_who_must_wait_comes_back_one_after_the_other_from_then_on():
+    first, second = times(Pace(), 10.0, 2, not_before=AN_HOUR_LATER)
+
+    assert first == AN_HOUR_LATER
+    assert second == AN_HOUR_LATER + timedelta(seconds=10 * DENSITY)
+
+
+def test_a_long_queue_is_spread_over_the_longest_wait():
+    due = times(Pace(), 1.5, 10_000)
+
+    per_second = len(due) / LONGEST.total_seconds()
+    busiest = max(
+        sum(NOON + timedelta(seconds=s) <= d < NOON + timedelta(seconds=s + 10) for d in due)
+        for s in range(0, 600, 10)
+    )
+    assert busiest <= 1.5 * 10 * per_second
+
+
+def test_the_pace_follows_what_messages_take():
+    pace = timed(Pace(), 30.0)
+    assert pace.interval(20) == 1.5
+
+    for _ in range(50):
+        pace = timed(pace, 1.0)
+    assert 0.9 < pace.interval(1) < 1.1
+
+
+@given(
+    interval=st.floats(0, 10_000),
+    count=st.integers(1, 50),
+    wait=st.timedeltas(timedelta(0), timedelta(days=2)),
+)
+def test_nobody_comes_early_or_waits_for_ever(interval, count, wait):
+    for until in times(Pace(), interval, count, not_before=NOON + wait):
+        assert NOON + max(wait, SOON) <= until <= NOON + max(wait, SOON) + LONGEST
