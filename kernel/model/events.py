@@ -55,7 +55,10 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Nowhere:
-    """The hop of recipients whom nobody can place. ``reply`` says why; their sender is told."""
+    """The hop of recipients whom nobody can place. ``reply`` says why; their sender is told.
+
+    A positive one is for aliases whose members have legs of their own: no more than the news.
+    """
 
     reply: Reply
 

@@ -23,7 +23,7 @@ from kernel.model.questions import Whereabouts
 from kernel.model.reply import Reply
 from kernel.platform import Platform
 from services.router.core.expand import Expansion, Replacement, Unknown, expand
-from services.router.core.route import route
+from services.router.core.route import notices, route
 from services.router.metrics import LEGS, ROUTED_AGAIN, WAITING_FOR_AUTH
 from services.router.ports import Directory, DirectoryUnavailableError
 
@@ -72,6 +72,7 @@ class Router:
 
         await self.platform.bus.publish(
             *sure,
+            *notices(mail.envelope, expansion.spread),
             *(_unless_routed(leg, now) for leg in unsure),
             _accepted(mail),
             *_expanded(mail.envelope, expansion, now),
@@ -91,6 +92,7 @@ class Router:
         why = Reply(450, "4.0.0", f"Held by its sender until {until.astimezone(UTC):%FT%TZ}")
         await self.platform.bus.publish(
             *(MailDeferred(leg, until, why) for leg in legs),
+            *notices(envelope, expansion.spread),
             _accepted(mail),
             *_expanded(envelope, expansion, now),
             *_held(legs, now, why),

@@ -133,6 +133,33 @@ def reports(stack, address: str, failed: str) -> list[bytes]:
     ]
 
 
+def test_a_sender_hears_of_success_if_it_asks_for_that(stack, sink):
+    pair = {"address": "pair@ours.test", "targets": [ANN, "pal@remote.test"]}
+    stack.call("auth", "/v1/aliases", pair)
+    with stack.smtp() as session:
+        session.ehlo()
+        session.mail(BEN, ["ENVID=QQ+2B1", "RET=HDRS"])
+        for recipient in (ANN, "pair@ours.test", "far@remote.test"):
+            assert session.rcpt(recipient, ["NOTIFY=SUCCESS"])[0] == 250
+        session.data(message("tell me"))
+
+    wait_until(
+        lambda: (
+            actions(stack, BEN, "tell me")
+            == {ANN: "delivered", "pair@ours.test": "expanded", "far@remote.test": "relayed"}
+        ),
+        "all three reports are there",
+    )
+    assert sink.to("pal@remote.test")
+
+
+def actions(stack, address: str, subject: str) -> dict[str, str]:
+    """Return what reports on the mail of that subject say of its recipients."""
+    kept = [email.message_from_bytes(mail) for mail in in_mailbox(stack, address, subject)]
+    groups = [group for report in kept for group in report.get_payload()[1].get_payload()[1:]]
+    return {group["Final-Recipient"].partition("; ")[2]: group["Action"] for group in groups}
+
+
 def test_a_report_that_cannot_be_delivered_ends_quietly(stack, sink):
     sink.answer = lambda r: "550 5.1.1 Nobody" if r.endswith("@void.test") else None
 

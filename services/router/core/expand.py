@@ -13,7 +13,7 @@ MAX_DEPTH = 10
 MAX_MEMBERS = 10_000
 """How many addresses the aliases of one message may stand for altogether."""
 
-NEVER = "NEVER"
+SUCCESS, NEVER = "SUCCESS", "NEVER"
 
 Known = Mapping[Address, Whereabouts]
 
@@ -49,10 +49,15 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """Who receives the message, each once, and which recipients are not among them."""
+    """Who receives the message, each once, and which recipients are not among them.
+
+    ``spread`` are those of the latter who stand for several, and whose sender wants to hear of
+    success: it is told of the alias, and not of its members.
+    """
 
     endings: tuple[Ending, ...]
     replacements: tuple[Replacement, ...] = ()
+    spread: tuple[Recipient, ...] = ()
 
 
 def expand(recipients: Sequence[Recipient], known: Known) -> Unknown | Expansion:
@@ -72,7 +77,10 @@ def expand(recipients: Sequence[Recipient], known: Known) -> Unknown | Expansion
         if not level:
             break
     walk.end_loops()
-    return Expansion(tuple(walk.endings.values()), _replacements(recipients, walk, known))
+    replacements = _replacements(recipients, walk, known)
+    return Expansion(
+        tuple(walk.endings.values()), replacements, _spread(recipients, replacements, walk)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,7 @@ class _Walk:
         self._members = 0
         self.endings: dict[tuple[Address, Place], Ending] = {}
         self.ends_at: dict[Address, tuple[Address, Place]] = {}
+        self.spread: set[Address] = set()
 
     def arrive(self, level: Iterable[_Step]) -> list[_Step]:
         """Return the steps of ``level`` that lead to new addresses."""
@@ -121,7 +130,16 @@ class _Walk:
             self._end(step, where)
             return []
         self._members += len(where.targets)
-        return [_Step(_member(step.recipient, t), step.address) for t in where.targets]
+        told = step.recipient
+        if len(where.targets) > 1:
+            told = replace(told, notify=_without_success(told.notify))
+            self.spread.add(self._beginning_of(step))
+        return [_Step(_member(told, target), step.address) for target in where.targets]
+
+    def _beginning_of(self, step: _Step) -> Address:
+        while step.parent is not None:
+            step = self._steps[step.parent]
+        return step.address
 
     def end_loops(self) -> None:
         """Give an ending to the outermost of the aliases that lead to none."""
@@ -147,7 +165,7 @@ class _Walk:
     def _end(self, step: _Step, where: Whereabouts) -> None:
         recipient = step.recipient
         if where.place is Place.MAILBOX and where.targets and where.targets[0] != step.address:
-            recipient = replace(recipient, address=where.targets[0])
+            recipient = _member(recipient, where.targets[0])
         end = (recipient.address, where.place)
         self.ends_at[step.address] = end
         if end in self.endings:
@@ -170,6 +188,13 @@ def _member(recipient: Recipient, target: Address) -> Recipient:
     return Recipient(target, orcpt, recipient.notify)
 
 
+def _without_success(notify: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what the members of an alias for several are told (RFC 3461 §5.2.7.3 (b))."""
+    if SUCCESS not in notify:
+        return notify
+    return tuple(word for word in notify if word != SUCCESS) or (NEVER,)
+
+
 def _orcpt(address: Address) -> str:
     """Spell an address as an ORCPT parameter (RFC 3461 §4.2, RFC 6533 §3)."""
     kind, escape = ("rfc822", "+{:02X}") if address.is_ascii else ("utf-8", "\\x{{{:X}}}")
@@ -184,3 +209,11 @@ def _replacements(
     ending = {address for address, _ in walk.endings}
     gone = dict.fromkeys(r.address for r in recipients if r.address not in ending)
     return tuple(Replacement(address, known[address].targets) for address in gone)
+
+
+def _spread(
+    recipients: Sequence[Recipient], replacements: Sequence[Replacement], walk: _Walk
+) -> tuple[Recipient, ...]:
+    gone = {replacement.recipient for replacement in replacements} & walk.spread
+    wanted = {r.address: r for r in recipients if r.address in gone and SUCCESS in r.notify}
+    return tuple(wanted.values())

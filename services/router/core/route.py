@@ -11,10 +11,12 @@ from services.router.core.expand import Ending
 
 NO_SUCH_USER = Reply(550, "5.1.1", "No such user here")
 LEADS_NOWHERE = Reply(554, "5.4.6", "The address is an alias that leads to nobody, or too far")
+EXPANDED = Reply(250, "2.1.5", "The address is an alias, others receive in its stead")
 
 _LOCAL = Local()
 _NO_SUCH_USER = Nowhere(NO_SUCH_USER)
 _LEADS_NOWHERE = Nowhere(LEADS_NOWHERE)
+_EXPANDED = Nowhere(EXPANDED)
 
 
 def route(envelope: Envelope, endings: Sequence[Ending]) -> tuple[MailRouted, ...]:
@@ -29,6 +31,16 @@ def route(envelope: Envelope, endings: Sequence[Ending]) -> tuple[MailRouted, ..
         MailRouted(replace(envelope, recipients=tuple(recipients)), hop)
         for hop, recipients in legs.items()
     )
+
+
+def notices(envelope: Envelope, spread: Sequence[Recipient]) -> tuple[MailRouted, ...]:
+    """Return the leg on which nobody receives, and the sender hears of its aliases, if it is to.
+
+    An ``expanded`` report is due for each that stands for several (RFC 3461 §5.2.7.3 (b)).
+    """
+    if not spread:
+        return ()
+    return (MailRouted(replace(envelope, recipients=tuple(spread)), _EXPANDED),)
 
 
 def _hop(ending: Ending) -> Hop:

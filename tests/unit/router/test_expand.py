@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -196,7 +197,8 @@ def test_who_wants_to_hear_of_failures_outdoes_who_does_not():
 
     expansion = expand((silent, Recipient(TAGGED)), mailbox(ANN) | mailbox(TAGGED, ANN))
 
-    assert expansion.endings == (Ending(Recipient(ANN), Place.MAILBOX),)
+    told = Recipient(ANN, orcpt="rfc822;ann+2Bnews@ours.test")
+    assert expansion.endings == (Ending(told, Place.MAILBOX),)
 
 
 PEOPLE = [Address(f"p{n}", "ours.test") for n in range(8)] + [BOB, EVE]
@@ -262,3 +264,50 @@ def test_every_recipient_is_an_end_or_replaced(known, addresses):
     replaced = {r.recipient for r in expansion.replacements}
     assert not ended & replaced
     assert set(addresses) <= ended | replaced
+
+
+def wishing(address, *notify):
+    return (Recipient(address, notify=notify),)
+
+
+@pytest.mark.parametrize(
+    ("notify", "members_notify", "told"),
+    [
+        ((), (), False),
+        (("NEVER",), ("NEVER",), False),
+        (("FAILURE", "DELAY"), ("FAILURE", "DELAY"), False),
+        (("SUCCESS", "FAILURE"), ("FAILURE",), True),
+        (("SUCCESS",), ("NEVER",), True),
+    ],
+)
+def test_of_an_alias_for_several_its_sender_hears_that_it_was_expanded(
+    notify, members_notify, told
+):
+    known = alias(ALL, ANN, BOB) | mailbox(ANN) | remote(BOB)
+
+    expansion = expand(wishing(ALL, *notify), known)
+
+    assert {e.recipient.notify for e in expansion.endings} == {members_notify}
+    assert expansion.spread == (wishing(ALL, *notify) if told else ())
+
+
+def test_an_alias_for_one_passes_all_wishes_on():
+    expansion = expand(wishing(ALL, "SUCCESS"), alias(ALL, BOB) | remote(BOB))
+
+    assert expansion.endings[0].recipient.notify == ("SUCCESS",)
+    assert expansion.spread == ()
+
+
+def test_of_an_alias_behind_an_alias_the_sender_hears_under_the_name_that_it_used():
+    known = alias(ALL, SOME) | alias(SOME, ANN, BOB) | mailbox(ANN) | remote(BOB)
+
+    assert expand(wishing(ALL, "SUCCESS"), known).spread == wishing(ALL, "SUCCESS")
+
+
+def test_an_alias_that_leads_nowhere_was_not_expanded():
+    known = alias(ALL, SOME, CAT) | alias(SOME, ALL) | alias(CAT, ALL)
+
+    expansion = expand(wishing(ALL, "SUCCESS"), known)
+
+    assert ends(expansion) == [(ALL, Place.ALIAS)]
+    assert expansion.spread == ()

@@ -7,18 +7,21 @@ import pytest
 
 from kernel.bus.port import BusUnavailableError
 from kernel.model.address import Address
-from kernel.model.envelope import Blob
+from kernel.model.envelope import Blob, Recipient
 from kernel.model.events import (
     Local,
     MailAccepted,
     MailDeferred,
+    MailRouted,
     MailTraced,
+    Nowhere,
     Stage,
     Summary,
     Trace,
 )
 from kernel.model.questions import Place, Whereabouts
 from kernel.model.reply import Reply
+from services.router.core.route import EXPANDED
 from services.router.ports import DirectoryUnavailableError
 from services.router.service import PERHAPS_ROUTED, SETTLING, Router
 from tests.support.fakes import make_platform
@@ -224,3 +227,18 @@ async def test_routing_twice_repeats_the_same_ids(platform):
 
     ids = [event.id for event in platform.bus.published]
     assert ids[: len(ids) // 2] == ids[len(ids) // 2 :]
+
+
+async def test_an_alias_for_several_has_a_leg_for_the_news_alone():
+    platform = make_platform()
+    wish = Recipient(ALL, notify=("SUCCESS",))
+    envelope = replace(make_envelope(), recipients=(wish,))
+
+    await Router(platform, DictDirectory()).accept(MailAccepted(envelope))
+
+    published = platform.bus.published
+    *_, notice = (event for event in published if isinstance(event, MailRouted))
+    assert notice.hop == Nowhere(EXPANDED)
+    assert notice.envelope.recipients == (wish,)
+    traces = [trace for e in published if isinstance(e, MailTraced) for trace in e.traces]
+    assert [t.stage for t in traces if t.recipient == ALL] == [Stage.ACCEPTED, Stage.EXPANDED]
