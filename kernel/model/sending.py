@@ -39,8 +39,9 @@ class Route:
 
     ``targets`` are tried in turn, primary first; with none, DNS names the servers. What is
     ``None`` or empty is as delivery's settings have it. ``login`` and ``password`` are for a
-    smart host that wants them (RFC 4954); for XOAUTH2 the password is the token. ``source``
-    is the address that we dial from. ``connections`` at a time and ``rates`` of messages are
+    smart host that wants them (RFC 4954); for XOAUTH2 the password is the token. A login without
+    a password is one whose password is lost: the mail has to wait for it. ``source`` is the
+    address that we dial from. ``connections`` at a time and ``rates`` of messages are
     those of all workers together.
     """
 

@@ -1,7 +1,7 @@
 """The desk: all that the routes work with; how a change is made, noted and made known."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kernel.bus.port import Bus, BusUnavailableError
 from kernel.clock import Clock
 from kernel.model.events import DirectoryChanged
+from kernel.names import NameServers
 from services.auth.adapters import audit
 from services.auth.adapters.database import Database
 from services.auth.adapters.passwords import Passwords
+from services.auth.adapters.sealing import Seal
 from services.auth.core.scopes import EVERYTHING, allows
 from services.auth.directory import Directory
 from services.auth.errands import Errands
@@ -87,7 +89,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What the routes work with."""
+    """What the routes work with. ``dns`` gives name servers that remember nothing."""
 
     database: Database
     directory: Directory
@@ -95,6 +97,8 @@ class Desk:
     logins: Logins
     greylisting: Greylisting
     sending: SendingOffice
+    seal: Seal | None
+    dns: Callable[[], NameServers]
     passwords: Passwords
     keys: Keys
     bus: Bus

@@ -6,11 +6,13 @@ Asked over HTTP; consumes and emits `DirectoryChanged`.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, closing
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
 from kernel.model.events import DirectoryChanged
+from kernel.names import NameServers
 from kernel.platform import Platform, with_password
 from kernel.runtime import Service, run
 from kernel.web import serve_web
@@ -59,38 +61,45 @@ async def open_desk(platform: Platform, settings: Settings | None = None) -> Asy
     common = platform.settings
     chosen = settings or Settings()
     url = with_password(common.database_url, common.database_password)
-    with closing(_passwords(chosen)) as passwords:
+    seal = _seal(chosen)
+    seals_main = chosen.challenge_secrets is ChallengeSecretsFor.ALWAYS
+    with closing(Passwords(seal=seal, seals_main=seals_main)) as passwords:
         async with database.connect(url) as db, aclosing(Errands()) as errands:
-            yield _desk(platform, chosen, db, passwords, errands)
+            yield _desk(platform, chosen, db, Secrecy(seal, passwords), errands)
 
 
-def _passwords(settings: Settings) -> Passwords:
-    key = settings.secret_key
-    if key is None:
+@dataclass(frozen=True, slots=True)
+class Secrecy:
+    """What secrets are sealed with, and what judges passwords."""
+
+    seal: Seal | None
+    passwords: Passwords
+
+
+def _seal(settings: Settings) -> Seal | None:
+    if settings.secret_key is None:
         _log.warning("there is no secret key: CRAM-MD5 and SCRAM will refuse everybody")
-    return Passwords(
-        seal=Seal(key.get_secret_value()) if key else None,
-        seals_main=settings.challenge_secrets is ChallengeSecretsFor.ALWAYS,
-    )
+        return None
+    return Seal(settings.secret_key.get_secret_value())
 
 
 def _desk(
-    platform: Platform, settings: Settings, db: Database, passwords: Passwords, errands: Errands
+    platform: Platform, settings: Settings, db: Database, secrecy: Secrecy, errands: Errands
 ) -> Desk:
     never_lan = spelled_out(settings.lan_never)
     token = platform.settings.service_token
-    secret = (settings.secret_key or token).get_secret_value()
-    directory = Directory(
-        SqlRecords(
-            db,
-            platform.settings.hostname,
-            platform.clock,
-            addresses=settings.addresses,
-            never_lan=never_lan,
-            granting=_granting(settings),
-            return_key=derived(secret, RETURNS),
-        )
+    secret, passwords = (settings.secret_key or token).get_secret_value(), secrecy.passwords
+    return_key = derived(secret, RETURNS)
+    records = SqlRecords(
+        db,
+        platform.settings.hostname,
+        platform.clock,
+        addresses=settings.addresses,
+        never_lan=never_lan,
+        granting=_granting(settings),
+        return_key=return_key,
     )
+    directory = Directory(records)
     return Desk(
         database=db,
         directory=directory,
@@ -103,7 +112,9 @@ def _desk(
             key=secret.encode(),
         ),
         greylisting=Greylisting(db, platform.clock, errands),
-        sending=SendingOffice(directory),
+        sending=SendingOffice(db, secrecy.seal, return_key, records.names),
+        seal=secrecy.seal,
+        dns=partial(NameServers.of, settings),
         passwords=passwords,
         keys=Keys(db, platform.clock),
         bus=platform.bus,

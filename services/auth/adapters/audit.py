@@ -1,11 +1,11 @@
 """The audit log in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.adapters import tables as t
@@ -25,6 +25,16 @@ class Search:
 async def write(db: AsyncConnection, **entry: object) -> None:
     """Add an entry."""
     await db.execute(insert(t.audit).values(**entry))
+
+
+async def newest(db: AsyncConnection, kinds: Collection[str]) -> int:
+    """Return the id of the last entry about things of ``kinds``.
+
+    It stands for all that they are: an entry is written along with every change, and one change
+    comes after the other.
+    """
+    query = select(func.max(t.audit.c.id)).where(t.audit.c.kind.in_(kinds))
+    return (await db.scalar(query)) or 0
 
 
 async def page(

@@ -51,6 +51,11 @@ class SqlRecords:
         self._granting = granting
         self._return_key = return_key
 
+    @property
+    def names(self) -> Collection[str]:
+        """The domains that mean us without being set up."""
+        return self._names
+
     async def policies(self) -> Policies:
         """Return all server-wide settings."""
         async with self._database.reading() as db:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -14,6 +15,7 @@ from services.auth.core.secrets import ChallengeSecrets
 
 _NONCE = 12  # octets; random, so a key is good for 2^32 secrets (§8.3)
 _PURPOSE = b"postroom seal"
+_NOBODY = ""  # no user has this login: what is not a user's is never taken for one
 _KEY = 32  # octets
 RETURNS = "postroom srs"
 """The purpose of the key that seals the senders of what we forward (`kernel.srs`)."""
@@ -33,19 +35,36 @@ class Seal:
 
     def close(self, secrets: ChallengeSecrets, login: str, name: str = "") -> str:
         """Return ``secrets`` of this login, and of its app password ``name``, sealed."""
-        nonce = os.urandom(_NONCE)
-        plain = msgspec.msgpack.encode(secrets)
-        return b64encode(nonce + self._cipher.encrypt(nonce, plain, _owner(login, name))).decode()
+        return self._closed(msgspec.msgpack.encode(secrets), login, name)
 
     def open(self, sealed: str, login: str, name: str = "") -> ChallengeSecrets | None:
         """Return what was sealed; ``None`` if it was not for these, or under another key."""
+        plain = self._opened(sealed, login, name)
+        try:
+            return msgspec.msgpack.decode(plain, type=ChallengeSecrets) if plain else None
+        except ValueError:
+            return None
+
+    def close_text(self, text: str, *thing: str) -> str:
+        """Return ``text`` sealed, which belongs to ``thing``: its kind, and its names."""
+        return self._closed(text.encode(), _NOBODY, *thing)
+
+    def open_text(self, sealed: str, *thing: str) -> str | None:
+        """Return the text that was sealed; ``None`` if it is another thing's, or another key's."""
+        plain = self._opened(sealed, _NOBODY, *thing)
+        return None if plain is None else plain.decode()
+
+    def _closed(self, plain: bytes, *owner: str) -> str:
+        nonce = os.urandom(_NONCE)
+        return b64encode(nonce + self._cipher.encrypt(nonce, plain, _spelled(owner))).decode()
+
+    def _opened(self, sealed: str, *owner: str) -> bytes | None:
         try:
             octets = b64decode(sealed, validate=True)
-            plain = self._cipher.decrypt(octets[:_NONCE], octets[_NONCE:], _owner(login, name))
-            return msgspec.msgpack.decode(plain, type=ChallengeSecrets)
+            return self._cipher.decrypt(octets[:_NONCE], octets[_NONCE:], _spelled(owner))
         except (InvalidTag, ValueError):
             return None
 
 
-def _owner(login: str, name: str) -> bytes:
-    return f"{login}\0{name}".encode()
+def _spelled(owner: Iterable[str]) -> bytes:
+    return "\0".join(owner).encode()

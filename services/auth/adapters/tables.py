@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
     text,
 )
@@ -106,6 +107,38 @@ listeners = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("settings", JSON, nullable=False),
+)
+
+# The ways of mail that leaves us, the first by position first. ``settings`` as with listeners.
+routes = Table(
+    "routes",
+    metadata,
+    Column("pattern", String(256), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("sealed", Text, nullable=False),
+)
+
+# ``state`` is that of `core.dkim.KeyState`; a key of each algorithm may be active.
+dkim_keys = Table(
+    "dkim_keys",
+    metadata,
+    Column("domain", String(255), ForeignKey("domains.name", ondelete="CASCADE"), primary_key=True),
+    Column("selector", String(64), primary_key=True),
+    Column("algorithm", String(16), nullable=False),
+    Column("bits", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("public", Text, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Index(
+        "one_active_dkim_key",
+        "domain",
+        "algorithm",
+        unique=True,
+        sqlite_where=text("state = 'active'"),
+        postgresql_where=text("state = 'active'"),
+    ),
 )
 
 lists = Table(

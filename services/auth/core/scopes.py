@@ -10,6 +10,8 @@ RESOURCES = (
     "networks",
     "listeners",
     "lists",
+    "routes",
+    "dkim-keys",
     "grants",
     "lockouts",
     "audit",

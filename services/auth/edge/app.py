@@ -15,6 +15,7 @@ from services.auth.edge import (
     api_keys,
     app_passwords,
     audit,
+    dkim,
     domains,
     explaining,
     grants,
@@ -23,6 +24,7 @@ from services.auth.edge import (
     lockouts,
     logins,
     networks,
+    routes,
     users,
     whoami,
 )
@@ -36,6 +38,8 @@ LONGEST_BODY = 524_288  # octets
 
 ROUTERS = [
     domains.router,
+    dkim.router,
+    routes.router,
     app_passwords.router,
     users.router,
     whoami.router,

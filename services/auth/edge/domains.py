@@ -9,7 +9,7 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.model.address import BadAddressError, parse_domain
-from services.auth.adapters import aliases, domains, users
+from services.auth.adapters import aliases, dkim_keys, domains, users
 from services.auth.core.directory import Domain, Domains, Undelivered, key_of
 from services.auth.desk import Caller
 from services.auth.edge.credentials import AtDesk, may
@@ -125,15 +125,20 @@ async def change_domain(
 
 @router.delete("/{name}", status_code=HTTPStatus.NO_CONTENT)
 async def remove_domain(who: Allowed, desk: AtDesk, tags: Held, name: Name) -> None:
-    """Take no more mail for a domain. The primary one stays, and so does one with addresses."""
+    """Take no more mail for a domain. The primary one stays, and so does one with addresses.
+
+    Its DKIM keys go with it.
+    """
     try:
         async with desk.changing(who) as change:
             domain = _known(await domains.every(change.db), name)
             tags.expect(_item(domain))
             if domain.primary:
                 raise conflict(f"{domain.name} is the primary domain")
+            keys = [key.selector for key in await dkim_keys.of_domain(change.db, domain.name)]
             await domains.remove(change.db, domain.name)
-            change.note("removed", KIND, domain.name, before=_item(domain).shown())
+            was = _item(domain).shown() | {"dkim_keys": keys}
+            change.note("removed", KIND, domain.name, before=was)
     except TakenError:
         raise conflict(f"{name} still has users or aliases") from None
 

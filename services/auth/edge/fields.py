@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
@@ -22,6 +22,8 @@ from pydantic import WithJsonSchema as Schema
 from starlette.convertors import Convertor, register_url_convertor
 
 from kernel.model.address import Address, BadAddressError, parse_domain
+from kernel.model.rate import Rate
+from services.auth.core.lengths import LENGTH, parse_length, spelled
 from services.auth.core.patterns import parse_pattern
 from services.auth.edge.problems import not_found
 
@@ -74,6 +76,31 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_u
 _NAMED = r"^[^/\x00-\x1f\x7f]*[^./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*$"  # not dots alone
 Named = Annotated[str, Field(max_length=64, pattern=_NAMED)]
 """A name that people give to a thing, and that stands in a path."""
+
+
+def _rate(text: str) -> str:
+    return str(Rate.parse(text))
+
+
+Rates = Annotated[tuple[Annotated[str, AfterValidator(_rate)], ...], Field(max_length=4)]
+"""Such as ``60/minute``."""
+
+
+def _length(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("write a length of time such as 90s, 15m, 4h or 5d")  # noqa: TRY004 - as above
+    return parse_length(value)
+
+
+Length = Annotated[
+    timedelta,
+    PlainValidator(_length),
+    PlainSerializer(spelled, return_type=str),
+    Schema({"type": "string", "pattern": LENGTH}),
+]
+"""A length of time such as ``15m``."""
 
 
 class Item(BaseModel):

@@ -8,7 +8,6 @@ from pydantic import AfterValidator, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.model.questions import BareLineEnds, PlaintextAuth, TlsMode
-from kernel.model.rate import Rate
 from kernel.sasl import MECHANISMS
 from services.auth.adapters import policies
 from services.auth.core.lan import parse_network
@@ -17,7 +16,17 @@ from services.auth.core.patterns import is_too_wide
 from services.auth.desk import Caller
 from services.auth.edge.credentials import AtDesk, may
 from services.auth.edge.etags import Held, Seen
-from services.auth.edge.fields import Body, Containing, Flag, Item, Number, Page, Pattern, Wanted
+from services.auth.edge.fields import (
+    Body,
+    Containing,
+    Flag,
+    Item,
+    Number,
+    Page,
+    Pattern,
+    Rates,
+    Wanted,
+)
 from services.auth.edge.problems import invalid, not_found
 
 KIND = "listeners"
@@ -54,11 +63,6 @@ def _somebody(pattern: str) -> str:
     return pattern
 
 
-def _rate(text: str) -> str:
-    return str(Rate.parse(text))
-
-
-Rates = Annotated[tuple[Annotated[str, AfterValidator(_rate)], ...], Field(max_length=4)]
 ForSome = Annotated[Pattern, AfterValidator(_somebody)]
 
 

@@ -14,7 +14,15 @@ from kernel.problems import (
 )
 from services.auth.ports import DirectoryUnavailableError, PasswordsBusyError, TakenError
 
-__all__ = ["TROUBLES", "ProblemError", "conflict", "invalid", "not_found", "problem_response"]
+__all__ = [
+    "TROUBLES",
+    "ProblemError",
+    "conflict",
+    "invalid",
+    "no_secret_key",
+    "not_found",
+    "problem_response",
+]
 
 TROUBLES: Troubles = {
     TakenError: (HTTPStatus.CONFLICT, "that name is taken, or still in use"),
@@ -23,6 +31,12 @@ TROUBLES: Troubles = {
 }
 _NUL = b"%00"
 _JSON = "application/json"
+
+
+def no_secret_key(field: str) -> ProblemError:
+    """Return the problem that the secret in ``field`` cannot be kept."""
+    detail = "this server has no key to seal it with: set POSTROOM_AUTH_SECRET_KEY"
+    return conflict(detail, field)
 
 
 async def refuse_nonsense(request: Request) -> None:
