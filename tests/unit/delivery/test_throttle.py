@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.model.reply import Reply
-from services.delivery.adapters.dialling import CANNOT_CONNECT, CANNOT_PROVE
 from services.delivery.core.throttle import INITIAL, Outcome, Throttle, feedback, outcome_of
 
 outcomes = st.lists(st.sampled_from(Outcome), max_size=200)
@@ -79,11 +78,11 @@ def test_success_never_takes_away_and_failure_never_adds(state, ceiling, busy):
 @pytest.mark.parametrize(
     ("failure", "outcome"),
     [
-        (CANNOT_CONNECT, Outcome.FAILURE),
+        (Reply(451, "4.4.1", "No server of the domain takes our connection"), Outcome.FAILURE),
         (Reply(421, "4.7.0", "Too many connections from you"), Outcome.FAILURE),
         (Reply(451, "4.4.2", "The server did not answer in time"), Outcome.FAILURE),
         (Reply(554, "5.7.1", "Not from you"), Outcome.SUCCESS),
-        (CANNOT_PROVE, None),
+        (Reply(451, "4.7.5", "No server of the domain proves under TLS who it is"), None),
     ],
     ids=str,
 )
