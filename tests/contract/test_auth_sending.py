@@ -141,11 +141,12 @@ async def test_secrets_do_not_come_into_logs(url):
 async def delivering(auth):
     """Yield what delivery goes by."""
     orders = Orders(auth.peer)
-    auth.platform.bus.listeners.append(orders.notice)
-    async with asyncio.timeout(DEADLINE):
-        following = asyncio.create_task(orders.follow())
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        listening = tasks.create_task(auth.platform.bus.listen(DirectoryChanged, orders.notice))
+        following = tasks.create_task(orders.follow())
         await orders.known()
         yield orders
+        listening.cancel()
         following.cancel()
 
 
