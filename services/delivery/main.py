@@ -51,7 +51,7 @@ async def serve(platform: Platform, settings: Settings) -> None:
         fellows = Fellows(platform.bus)
         shaping = Shaping(manners(settings), fellows, platform.clock)
         async with open_ways(platform, settings, orders) as ways:
-            with closing(smtp_courier(platform, settings, ways, shaping)) as remote:
+            with closing(smtp_courier(platform, settings, orders, ways, shaping)) as remote:
                 shaping.when_changed = remote.trim
                 delivery = make_delivery(platform, settings, orders, remote)
                 async with _among_fellows(platform, fellows, shaping):
@@ -80,10 +80,10 @@ def make_delivery(
 
 
 def smtp_courier(
-    platform: Platform, settings: Settings, ways: Ways, shaping: Shaping
+    platform: Platform, settings: Settings, orders: Orders, ways: Ways, shaping: Shaping
 ) -> SmtpCourier:
     """Return the courier for remote legs."""
-    preparer, mailings = Preparer(platform.blobs), settings.connection_messages
+    preparer, mailings = Preparer(platform, lambda: orders.now), settings.connection_messages
     return SmtpCourier(ways.directions, ways.dialler, preparer, shaping, mailings)
 
 

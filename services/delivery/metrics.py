@@ -22,6 +22,11 @@ SHOWN, LONGEST_NAME = 10, 100
 LOGINS_REFUSED = Counter(
     "postroom_delivery_logins_refused_total", "Connections to smart hosts that took no login."
 )
+SIGNATURES = Counter(
+    "postroom_delivery_signatures_total",
+    "Signatures on mail that leaves us, by kind (dkim, arc) and outcome (made, failed).",
+    ["kind", "outcome"],
+)
 _by_stage = {stage: RECIPIENTS.labels(stage.value) for stage in (*OUTCOMES, Stage.EXPANDED)}
 
 
@@ -36,3 +41,8 @@ def show_sites(loads: Mapping[str, int]) -> None:
     BUSIEST.clear()
     for site in sorted(loads, key=lambda name: -loads[name])[:SHOWN]:
         BUSIEST.labels(site[:LONGEST_NAME]).set(loads[site])
+
+
+def count_signature(kind: str, *, made: bool) -> None:
+    """Count a signature of ``kind``, ``made`` or not."""
+    SIGNATURES.labels(kind, "made" if made else "failed").inc()

@@ -12,7 +12,7 @@ from kernel.blobs.port import BlobMissingError
 from kernel.clock import system_clock
 from kernel.model.envelope import Blob
 from kernel.model.reply import Reply
-from kernel.model.sending import Route, TlsPolicy
+from kernel.model.sending import Route, Sending, TlsPolicy
 from services.delivery import metrics
 from services.delivery.adapters.dialling import (
     CANNOT_CONNECT,
@@ -29,7 +29,7 @@ from services.delivery.fellows import Fellows
 from services.delivery.ports import Later, Site
 from services.delivery.shaping import Manners, Shaping
 from tests.support.certificates import Authority, self_signed
-from tests.support.fakes import DictBlobs, RecordingBus
+from tests.support.fakes import DictBlobs, RecordingBus, make_platform
 from tests.support.mail import ANN, BOB, CAT, MESSAGE, make_leg
 from tests.support.remote import HANG_UP, SILENCE, Last, remote
 
@@ -56,7 +56,7 @@ class Directions:
 def make_courier(*ports, blobs=None, timeout=5.0, idle=5.0, trust=None, mailings=100, **manners):
     timeouts = dict.fromkeys(Phase, timeout) | {Phase.IDLE: idle}
     dialler = Dialler(Dialling("us.test", timeouts, connect_timeout=timeout), trust)
-    preparer = Preparer(blobs or DictBlobs())
+    preparer = Preparer(make_platform(blobs=blobs or DictBlobs()), Sending)
     shaping = Shaping(Manners(**manners), Fellows(RecordingBus()), system_clock)
     return SmtpCourier(Directions(*ports), dialler, preparer, shaping, mailings)
 

@@ -9,31 +9,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kernel.dkim.fields import split_header
-from kernel.model.envelope import Body
 from kernel.names import NamesUnavailableError
 from services.ingress.checks.signatures import check_signature
 from services.ingress.core.dkim import signatures_in, signed_octets
-from services.ingress.core.effects import Offer
 from services.ingress.inspection import Inspection
 from tests.support.mail import MESSAGE, NOON
-from tests.support.signing import rsa_key, signed
-
-OFFER = Offer(
-    id="id",
-    listener="mx",
-    client="192.0.2.1",
-    helo="x",
-    protocol="ESMTP",
-    tls=None,
-    sender=None,
-    recipients=(),
-    rules=(),
-    submitter="",
-    body=Body.SEVEN_BIT,
-    smtputf8=False,
-    ret="",
-    envid="",
-)
+from tests.support.signing import OFFER, rsa_key, signed
 
 
 class Answers:
