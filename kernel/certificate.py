@@ -77,7 +77,7 @@ class Pair:
 
     def state(self) -> tuple[tuple[int, ...], ...]:
         """Return what changes with the files, or with where a symbolic link leads."""
-        return tuple(_state(path) for path in (self.chain, self.key) if path)
+        return tuple(state_of(path) for path in (self.chain, self.key) if path)
 
 
 class Context(ssl.SSLContext):
@@ -118,10 +118,18 @@ def _own(folder: Path, hostname: str, now: datetime) -> Pair:
     return Pair("self-signed", self_signed(folder, hostname, now))
 
 
-def load(pair: Pair, *, alive_at: datetime | None = None) -> Certificate:
-    """Return what the files hold. Raises `BadCertificateError`. Blocks."""
+def load(
+    pair: Pair, *, alive_at: datetime | None = None, clients: Path | None = None
+) -> Certificate:
+    """Return what the files hold. Raises `BadCertificateError`. Blocks.
+
+    Of clients that are asked for a certificate, those that ``clients`` vouches for are believed:
+    authorities, or the clients' own certificates (PEM).
+    """
     try:
         context = our_side()
+        if clients is not None:
+            context.load_verify_locations(clients)
         context.load_cert_chain(pair.chain, pair.key, password=_refuse_password)
         pem = pair.chain.read_bytes()
         certificate = x509.load_pem_x509_certificate(pem)
@@ -151,7 +159,8 @@ def _refuse_password() -> str:
     raise ValueError("the key is protected by a password")
 
 
-def _state(path: Path) -> tuple[int, ...]:
+def state_of(path: Path) -> tuple[int, ...]:
+    """Return what changes with a file, or with where a symbolic link leads."""
     try:
         found = path.stat()
     except OSError:

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import structlog
 from prometheus_client import Gauge
@@ -23,6 +24,7 @@ from kernel.certificate import (
     load,
     our_side,
     pairs,
+    state_of,
 )
 from kernel.clock import Clock
 from kernel.tasks import end_all
@@ -44,10 +46,15 @@ States = Mapping[Pair, tuple[tuple[int, ...], ...]]
 
 @asynccontextmanager
 async def open_certificates(
-    settings: CertificateSettings, hostname: str, clock: Clock, *, look_every: float = LOOK_EVERY
+    settings: CertificateSettings,
+    hostname: str,
+    clock: Clock,
+    *,
+    clients: Path | None = None,
+    look_every: float = LOOK_EVERY,
 ) -> AsyncIterator["Certificates"]:
     """Yield what we show; it follows the files meanwhile. Raises `BadCertificateError`."""
-    shown = await asyncio.to_thread(Certificates, settings, hostname, clock)
+    shown = await asyncio.to_thread(Certificates, settings, hostname, clock, clients)
     following = asyncio.create_task(shown.follow(look_every))
     try:
         yield shown
@@ -60,10 +67,19 @@ class Certificates:
 
     It shows whatever is right for as long as we run; but a new one each day has new keys for
     session tickets (RFC 9325 §3.4), which would open all sessions that they had resumed.
+    ``asking`` asks clients for a certificate too; it is None if nobody vouches for any
+    (``clients``).
     """
 
-    def __init__(self, settings: CertificateSettings, hostname: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: CertificateSettings,
+        hostname: str,
+        clock: Clock,
+        clients: Path | None = None,
+    ) -> None:
         self._settings = settings
+        self._clients = clients
         self._hostname = hostname
         self._clock = clock
         self._tried: States = {}
@@ -75,11 +91,16 @@ class Certificates:
         self._begin()
         self._made = clock()
         self.context = self._make_context()
+        self.asking = self._make_asking() if clients else None
 
     @property
     def binding(self) -> bytes:
         """What SASL binds to for a client that names no server."""
         return self._default.context.binding
+
+    def context_for(self, *, asks: bool) -> ssl.SSLContext:
+        """Return our side for the next connection, which ``asks`` for a certificate if it can."""
+        return self.asking if asks and self.asking is not None else self.context
 
     def binding_of(self, secured: ssl.SSLObject) -> bytes:
         """Return what SASL binds to: the certificate that was shown on this very connection.
@@ -110,10 +131,23 @@ class Certificates:
         if self._clock() - self._made >= _TICKETS:
             self._made = self._clock()
             self.context = self._make_context()
+            self.asking = self._make_asking() if self._clients else None
 
     def _make_context(self) -> ssl.SSLContext:
         context = our_side()
         context.sni_callback = self._choose
+        return context
+
+    def _make_asking(self) -> ssl.SSLContext:
+        """Return a context that takes clients without a certificate, but none with a wrong one.
+
+        No session is resumed: who is vouched for is looked at each time.
+        """
+        context = self._make_context()
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
         return context
 
     def _begin(self) -> None:
@@ -126,7 +160,8 @@ class Certificates:
 
     def _find(self) -> States:
         found = pairs(self._settings, self._hostname, self._clock())
-        return {pair: pair.state() for pair in found}
+        vouching = state_of(self._clients) if self._clients else ()
+        return {pair: (*pair.state(), vouching) for pair in found}
 
     def _load(self, found: States) -> None:
         """Load what is new; keep what we have where that fails."""
@@ -143,7 +178,8 @@ class Certificates:
 
     def _load_one(self, pair: Pair, known: Certificate | None) -> Certificate | None:
         try:
-            certificate = load(pair, alive_at=self._clock() if known else None)
+            alive_at = self._clock() if known else None
+            certificate = load(pair, alive_at=alive_at, clients=self._clients)
         except BadCertificateError as error:
             _log.error("certificate refused", name=pair.name, why=str(error), kept=bool(known))
             return known

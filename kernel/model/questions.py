@@ -30,6 +30,8 @@ class RelayQuestion:
     ``client`` is the client's IP address; ``login`` its login name once it has
     authenticated, else empty; ``sender`` is ``None`` for the null reverse-path. A ``trial``
     is decided like any other question, but neither counted nor logged: no mail hangs on it.
+    ``certificate`` is the fingerprint (``sha256:…``) of the one that the client has proved to
+    have, and that somebody whom we believe vouches for.
     """
 
     listener: str
@@ -39,6 +41,7 @@ class RelayQuestion:
     recipient: Address
     login: str = ""
     trial: bool = False
+    certificate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class RelayAnswer:
 
     ``submitter`` is the login name under which the mail counts: the client's
     own, or that of the grant that it used. Of a ``stranger`` nothing tells who it is: it is
-    not on the LAN, has not logged in, and has no grant.
+    not on the LAN, has not logged in, has no grant, and shows no certificate that we trust.
     """
 
     reply: Reply
@@ -203,6 +206,7 @@ class Listener:
     ``plaintext_auth`` says to whom PLAIN and LOGIN are offered without TLS. ``restricted``
     says that an `AdmissionQuestion` decides on every client. Rates per IP are those of
     strangers; strangers also wait ``greet_pause`` seconds for the greeting.
+    ``client_certificates`` says that clients are asked for one.
     """
 
     name: str
@@ -220,3 +224,4 @@ class Listener:
     message_rate_per_user: tuple[Rate, ...] = ()
     recipient_rate_per_user: tuple[Rate, ...] = ()
     greet_pause: int = 0
+    client_certificates: bool = False

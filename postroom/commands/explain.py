@@ -20,6 +20,7 @@ async def explain(
     listener: str = "mx",
     helo: str = "",
     user: Annotated[str, Parameter(name=("--user", "--login"))] = "",
+    certificate: str = "",
     as_json: AsJson = False,
 ) -> None:
     """Say whether a client may send a mail, and which rule says so.
@@ -38,6 +39,8 @@ async def explain(
         The name it says in EHLO.
     user
         The login name, once it has logged in.
+    certificate
+        The fingerprint (SHA-256) of the client's certificate, if it has shown one.
 
     """
     question = {
@@ -47,6 +50,7 @@ async def explain(
         "sender": sender or None,
         "recipient": recipient,
         "login": user,
+        "certificate": certificate,
     }
     async with auth() as api:
         answer = await api.post("v1/explain", body=question)

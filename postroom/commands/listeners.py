@@ -104,6 +104,12 @@ class Settings:
     greet_pause: int | None = None
     """Seconds that strangers wait for the greeting; who talks before it is sent away."""
 
+    client_certificates: bool | None = None
+    """Whether clients are asked for a certificate that the setting `client_cas` vouches for."""
+
+    trusted_certificates: list[str] | None = None
+    """Fingerprints (SHA-256) of certificates whose holders may relay like the LAN."""
+
     i_understand_this_is_an_open_relay: Annotated[bool | None, Parameter(negative="")] = None
     """Must go with `--relay-outside-lan`."""
 

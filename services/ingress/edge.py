@@ -183,16 +183,16 @@ class Connection(Asking, Keeping):
     def _rejected(self, effect: effects.Rejected) -> None:
         journal.rejected(self._entrance.name, self._client, effect)
 
-    def _start_tls(self, _: effects.StartTls) -> None:
+    def _start_tls(self, effect: effects.StartTls) -> None:
         """Stop reading at once: what comes from now on is TLS, and not for us to read."""
         self._is_upgrading = True
         self.transport.pause_reading()
-        self._entrance.crowd.work(self._upgrade())
+        self._entrance.crowd.work(self._upgrade(asks=effect.asks))
 
-    async def _upgrade(self) -> None:
+    async def _upgrade(self, *, asks: bool) -> None:
         try:
             async with self._entrance.handshakes.one_of(self._client):
-                context = self._entrance.certificates.context
+                context = self._entrance.certificates.context_for(asks=asks)
                 transport = await take_up_tls(self.transport, self, context)
         except OSError as error:
             _log.info("no TLS", session=self._name(), why=repr(error))
@@ -204,6 +204,10 @@ class Connection(Asking, Keeping):
         self.transport = transport
         self._is_upgrading = False
         tls = tls_of(transport, self._entrance.certificates)
+        if tls is not None and tls.certificate:
+            _log.info(
+                "client certificate", session=self._name(), sha256=tls.certificate, of=tls.holder
+            )
         if self._core is not None and tls is not None:
             self._step(self._core.secured, tls)
 

@@ -100,6 +100,11 @@ class _House:
             yield self.policies.follow(name)
 
     def _doorway(self, listener: Listener) -> Doorway:
+        if listener.client_certificates and self.settings.client_cas is None:
+            _log.warning(
+                "no client is asked for a certificate: client_cas is not set",
+                listener=listener.name,
+            )
         return Doorway(
             listener,
             hostname=self.platform.settings.hostname,
@@ -158,7 +163,9 @@ async def _open_house(platform: Platform, settings: Settings) -> AsyncIterator[_
     common = platform.settings
     peer = Peer(common.auth_url, common.service_token.get_secret_value())
     async with (
-        open_certificates(settings, common.hostname, platform.clock) as certificates,
+        open_certificates(
+            settings, common.hostname, platform.clock, clients=settings.client_cas
+        ) as certificates,
         HttpDirectory(peer) as directory,
         open_panel(settings, common.hostname, directory) as panel,
     ):

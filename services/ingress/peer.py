@@ -2,6 +2,9 @@
 
 import asyncio
 import ssl
+from hashlib import sha256
+
+from cryptography import x509
 
 from kernel.listening import HANDSHAKE, SHUTDOWN
 from kernel.tls import Certificates
@@ -14,7 +17,22 @@ def tls_of(transport: asyncio.BaseTransport, certificates: Certificates) -> Tls 
     if secured is None:
         return None
     cipher, *_ = secured.cipher() or ("unknown",)
-    return Tls(secured.version() or "TLS", cipher, certificates.binding_of(secured))
+    shown = secured.getpeercert(binary_form=True)
+    who = (f"sha256:{sha256(shown).hexdigest()}", _holder_of(shown)) if shown else ()
+    return Tls(secured.version() or "TLS", cipher, certificates.binding_of(secured), *who)
+
+
+def _holder_of(certificate: bytes) -> str:
+    """Return whom a certificate names: its subject, and its other names of hosts."""
+    try:
+        parsed = x509.load_der_x509_certificate(certificate)
+        subject = parsed.subject.rfc4514_string()
+        names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return subject
+    except ValueError:
+        return ""
+    return ", ".join(filter(None, (subject, *names.get_values_for_type(x509.DNSName))))
 
 
 async def take_up_tls(

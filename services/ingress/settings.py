@@ -1,6 +1,7 @@
 """The settings of ingress."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -81,6 +82,11 @@ class Settings(CertificateSettings, ListeningSettings, CheckSettings):
     )
     max_hops: int = Field(
         default=50, description="More `Received` fields than this are a mail loop."
+    )
+    client_cas: Path | None = Field(
+        default=None,
+        description="Who vouches for clients' certificates, where a listener asks for them: "
+        "authorities, or the clients' own certificates (PEM). Without it nobody is asked.",
     )
     max_hold: Duration = Field(
         default=timedelta(days=14),

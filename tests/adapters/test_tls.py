@@ -30,6 +30,44 @@ def certificates(folder, clock=system_clock, **settings):
     return Certificates(CertificateSettings(**settings), HOST, clock)
 
 
+async def test_who_vouches_for_clients_is_read_again_with_the_files(tmp_path, authority):
+    authority.issue(tmp_path, HOST)
+    vouching = tmp_path / "clients.pem"
+    vouching.write_text(authority.pem)
+    settings = CertificateSettings(**pair_in(tmp_path))
+    shown = Certificates(settings, HOST, system_clock, vouching)
+    asking, client = shown.context_for(asks=True), trusting()
+    Authority().issue(tmp_path / "client", "client.test")
+    client.load_cert_chain(tmp_path / "client" / "fullchain.pem", tmp_path / "client/privkey.pem")
+
+    assert asking.verify_mode is ssl.CERT_OPTIONAL
+    assert shown.context_for(asks=False).verify_mode is ssl.CERT_NONE
+    assert not handshake(asking, client)
+    leaf = (tmp_path / "client" / "fullchain.pem").read_text()
+    vouching.write_text(leaf[: leaf.index("-----END") + 25] + "\n")
+    settle(shown)
+    assert handshake(asking, client)
+
+    vouching.write_text("nothing of the kind")
+    settle(shown)
+    assert handshake(asking, client)
+
+
+def handshake(ours, theirs):
+    """Return whether both sides come to an end, without a socket."""
+    to_us, to_them = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = [ours.wrap_bio(to_us, to_them, server_side=True), theirs.wrap_bio(to_them, to_us)]
+    for _ in range(5):
+        for side in sides:
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLError:
+                return False
+    return True
+
+
 def pair_in(folder):
     return {"tls_cert": folder / "fullchain.pem", "tls_key": folder / "privkey.pem"}
 

@@ -30,6 +30,32 @@ async def test_mechanisms_may_be_named_in_any_case(auth):
     assert changed["mechanisms"] == ["PLAIN", "SCRAM-SHA-256", "CRAM-MD5"]
 
 
+async def test_a_fingerprint_may_be_written_as_openssl_prints_it(auth):
+    printed = "SHA256 Fingerprint=" + ":".join(["C0"] * 32)
+    fingerprints = {"trusted_certificates": [printed, 32 * "c1"]}
+
+    changed = await auth.changed("/v1/listeners/mx", fingerprints)
+    refused = await auth.call(
+        "PATCH", "/v1/listeners/mx", {"trusted_certificates": ["sha256:c0ffee"]}
+    )
+
+    assert changed["trusted_certificates"] == ["sha256:" + 32 * d for d in ("c0", "c1")]
+    assert (refused.status, refused.body["field"]) == (422, "trusted_certificates.0")
+    assert "openssl" in refused.body["detail"]
+
+
+async def test_an_explanation_counts_the_certificate(auth):
+    certificate = "sha256:" + 32 * "c0"
+    changes = {"client_certificates": True, "trusted_certificates": [certificate]}
+    await auth.changed("/v1/listeners/mx", changes)
+    asked = {"listener": "mx", "client": CLIENT, "sender": "a@b.test", "recipient": "c@d.test"}
+
+    with_it = await auth.call("POST", "/v1/explain", {**asked, "certificate": certificate})
+    without = await auth.call("POST", "/v1/explain", asked)
+
+    assert (with_it.body["rule"], without.body["rule"]) == ("certificate", "relay-denied")
+
+
 LISTENER_SETTINGS = [
     ("tls", "implicit"),
     ("access", ["lan", "!192.0.2.0/24"]),
@@ -46,6 +72,8 @@ LISTENER_SETTINGS = [
     ("message_rate_per_ip", ["60/minute", "1000/hour"]),
     ("recipient_rate_per_user", []),
     ("greet_pause", 5),
+    ("client_certificates", True),
+    ("trusted_certificates", ["sha256:" + 32 * "c0"]),
 ]
 
 

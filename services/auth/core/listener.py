@@ -48,6 +48,8 @@ class ListenerSettings:
     message_rate_per_user: tuple[str, ...] = ("10000/hour",)
     recipient_rate_per_user: tuple[str, ...] = ("20000/hour",)
     greet_pause: int = 0
+    client_certificates: bool = False
+    trusted_certificates: tuple[str, ...] = ()
 
     def public(self, name: str) -> Listener:
         """Return what ingress must know of the listener ``name``."""
@@ -67,6 +69,7 @@ class ListenerSettings:
             message_rate_per_user=_rates(self.message_rate_per_user),
             recipient_rate_per_user=_rates(self.recipient_rate_per_user),
             greet_pause=self.greet_pause,
+            client_certificates=self.client_certificates,
         )
 
     @property

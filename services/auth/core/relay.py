@@ -41,7 +41,7 @@ class Facts:
     """What the rules look at.
 
     ``user`` is who has logged in, ``grant`` whose fresh grant covers the client's
-    address (a listener may ignore grants).
+    address (a listener may ignore grants). ``certified``: its certificate is one that we trust.
     """
 
     listener: ListenerSettings
@@ -51,6 +51,7 @@ class Facts:
     blacklisted: bool = False
     whitelisted: bool = False
     in_lan: bool = False
+    certified: bool = False
     sender_is_local: bool = False
     helo_is_spoofed: bool = False
     always_relay_sender: bool = False
@@ -66,7 +67,7 @@ class Facts:
     @property
     def is_stranger(self) -> bool:
         """Whether nothing tells who the client is."""
-        return not (self.in_lan or self.user or self.granted)
+        return not (self.in_lan or self.certified or self.user or self.granted)
 
     def may_send(self, user: Standing) -> bool:
         """Whether ``user`` may use this sender here."""
@@ -171,14 +172,16 @@ def _authenticated(facts: Facts) -> Decision | None:
 def _collection_grant(facts: Facts) -> Decision | None:
     """Speak when the client collected its mail a moment ago (POP/IMAP-before-SMTP).
 
-    On the LAN no grant is needed, so one that does not cover this sender is no
-    reason to refuse.
+    On the LAN no grant is needed, nor with a certificate, so one that does not cover this
+    sender is no reason to refuse.
     """
     if not (facts.listener.collection_grants and facts.grant.may_relay):
         return None
     if facts.granted:
         return Decision(ACCEPTED, "collection-grant", facts.grant.login)
-    return None if facts.in_lan else Decision(NOT_YOUR_ADDRESS, "not-your-address")
+    return (
+        None if facts.in_lan or facts.certified else Decision(NOT_YOUR_ADDRESS, "not-your-address")
+    )
 
 
 def _auth_required_to_relay(facts: Facts) -> Decision | None:
@@ -195,6 +198,10 @@ def _nonlocal_sender(facts: Facts) -> Decision | None:
 
 def _lan(facts: Facts) -> Decision | None:
     return _relay_if(facts.in_lan, "lan")
+
+
+def _certificate(facts: Facts) -> Decision | None:
+    return _relay_if(facts.certified, "certificate")
 
 
 def _open_relay(facts: Facts) -> Decision | None:
@@ -220,6 +227,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("auth-required-to-relay", _auth_required_to_relay),
     ("nonlocal-sender", _nonlocal_sender),
     ("lan", _lan),
+    ("certificate", _certificate),
     ("open-relay", _open_relay),
 )
 """Name and rule, in the order in which they are asked."""

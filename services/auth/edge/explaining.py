@@ -4,9 +4,10 @@ from dataclasses import asdict, fields
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from kernel.model.questions import RelayQuestion
+from services.auth.core.fingerprints import parse_fingerprint
 from services.auth.core.lan import Client, parse_client
 from services.auth.core.relay import Decision, Facts, Standing, decide, explain
 from services.auth.desk import Caller, Desk
@@ -25,12 +26,17 @@ _SETTINGS = (
     "relay_nonlocal_senders",
     "reject_local_sender_spoof",
     "reject_local_helo_spoof",
+    "client_certificates",
 )
 """What the rules look at of a listener, beside the patterns, whose verdicts are facts."""
 
 
 def _null_sender(value: object) -> object:
     return None if value in ("", "<>") else value
+
+
+def _fingerprint(text: str) -> str:
+    return parse_fingerprint(text) if text else ""
 
 
 class ExplainQuestion(Body):
@@ -44,6 +50,9 @@ class ExplainQuestion(Body):
     )
     recipient: MailAddress
     login: str = Field(default="", description="Who has logged in, if anybody.")
+    certificate: Annotated[str, AfterValidator(_fingerprint)] = Field(
+        default="", description="The fingerprint (SHA-256) of the client's certificate, if any."
+    )
 
 
 class RuleVerdict(Item):
@@ -118,6 +127,7 @@ async def _facts(desk: Desk, relaying: Relaying, question: ExplainQuestion) -> F
         question.sender,
         question.recipient,
         login,
+        certificate=question.certificate,
     )
     (facts,) = await relaying.gather([asked])
     if facts is None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kernel.model.questions import BareLineEnds, PlaintextAuth, TlsMode
 from kernel.sasl import MECHANISMS
 from services.auth.adapters import policies
+from services.auth.core.fingerprints import parse_fingerprint
 from services.auth.core.lan import parse_network
 from services.auth.core.listener import ANY, LAN, ListenerSettings, RequireAuth
 from services.auth.core.patterns import is_too_wide
@@ -63,6 +64,7 @@ def _somebody(pattern: str) -> str:
     return pattern
 
 
+Fingerprint = Annotated[str, AfterValidator(parse_fingerprint)]
 ForSome = Annotated[Pattern, AfterValidator(_somebody)]
 
 
@@ -148,6 +150,19 @@ class ListenerFields(Body):
         le=60,
         description="Seconds that strangers have to wait for the greeting; who talks before it is "
         "sent away. 0 turns it off.",
+    )
+
+    client_certificates: Flag = Field(
+        default=False,
+        description="Whether clients are asked for a certificate. Whoever shows one that "
+        "`POSTROOM_INGRESS_CLIENT_CAS` does not vouch for is refused in the handshake, so do not "
+        "ask other servers.",
+    )
+    trusted_certificates: tuple[Fingerprint, ...] = Field(
+        default=(),
+        max_length=10_000,
+        description="Fingerprints (SHA-256) of clients' certificates that stand for the LAN: who "
+        "has one may relay. They count where `client_certificates` is on.",
     )
 
 

@@ -18,11 +18,14 @@ class Tls:
     """The protection that a client uses: ``TLSv1.3``, ``TLS_AES_256_GCM_SHA384``.
 
     ``binding`` is what a login can be bound to (RFC 5929), empty if there is nothing.
+    ``certificate`` is the fingerprint of the client's, ``sha256:…``, and ``holder`` whom it names.
     """
 
     version: str
     cipher: str
     binding: bytes = b""
+    certificate: str = ""
+    holder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,9 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class StartTls:
-    """Take up TLS now. Answer: `Session.secured`."""
+    """Take up TLS now, and ask for the client's certificate or not. Answer: `Session.secured`."""
+
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class Identity(Speech):
             self._say(replies.READY_FOR_TLS)
             self._say_now()
             self._lines.clear()  # it did not come under TLS, whoever sent it: CVE-2011-0411
-            self._wait_for(StartTls())
+            self._wait_for(StartTls(self._doorway.listener.client_certificates))
 
     def _secure(self, tls: Tls) -> None:
         """Begin anew, knowing nothing (RFC 3207 §4.2)."""

@@ -145,6 +145,7 @@ class Mailing(Identity):
             sender=mail.mail.sender,
             recipient=recipient.address,
             login=self._login,
+            certificate=self._tls.certificate if self._tls else "",
         )
 
     def _judge_recipients(self, mail: Transaction, answers: Sequence[RelayAnswer] | None) -> None:

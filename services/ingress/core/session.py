@@ -7,6 +7,7 @@ looks at a clock or touches a network. However the octets are cut, the same is s
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from kernel.model.questions import (
     AdmissionAnswer,
@@ -48,7 +49,7 @@ class Session(Receiving):
     def _enter(self) -> None:
         listener = self._doorway.listener
         if self._tls is None and self._doorway.begins_with_tls:
-            self._wait_for(StartTls())
+            self._wait_for(StartTls(listener.client_certificates))
         elif listener.restricted:
             self._wait_for(Admit(AdmissionQuestion(listener.name, self._client)))
         else:
@@ -207,6 +208,8 @@ class Session(Receiving):
             self._complain(replies.BAD_XCLIENT)
         else:
             self._client, self._in_lan, self._login = client, False, ""
+            if self._tls is not None:  # it is the front's own
+                self._tls = replace(self._tls, certificate="", holder="")
             self._helo_name, self._is_extended = "", False
             self._reset()
             self._want(Introduced(client))

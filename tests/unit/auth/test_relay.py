@@ -70,6 +70,14 @@ LOCAL_ONLY = replace(MX, relay_nonlocal_senders=False)
         (facts(LOCAL_ONLY, in_lan=True), "nonlocal-sender", 550),
         (facts(LOCAL_ONLY, in_lan=True, sender_is_local=True), "lan", 250),
         (facts(in_lan=True), "lan", 250),
+        (facts(certified=True), "certificate", 250),
+        (facts(certified=True, in_lan=True), "lan", 250),
+        (facts(TO_RELAY, certified=True), "auth-required-to-relay", 530),
+        (facts(SUBMISSION, certified=True), "auth-required", 530),
+        (facts(LOCAL_ONLY, certified=True), "nonlocal-sender", 550),
+        (facts(sender_is_local=True, helo_is_spoofed=True, certified=True), "certificate", 250),
+        (facts(GRANTING, certified=True, **granted(owns_sender=False)), "certificate", 250),
+        (facts(blacklisted=True, certified=True), "blocked-address", 550),
         (facts(OPEN), "open-relay", 250),
         (facts(), "relay-denied", 550),
     ],
@@ -132,6 +140,7 @@ anything = st.builds(
             "blacklisted",
             "whitelisted",
             "in_lan",
+            "certified",
             "sender_is_local",
             "helo_is_spoofed",
             "always_relay_sender",
@@ -151,6 +160,7 @@ def test_nobody_relays_without_lan_login_grant_always_relay_or_open_relay(seen):
 
     assert not relayed or (
         seen.in_lan
+        or seen.certified
         or seen.user.may_relay
         or (seen.listener.collection_grants and seen.grant.may_relay and covered)
         or seen.always_relay_sender

@@ -42,6 +42,7 @@ LOCALS = [
 LOCALS += ['"ann"', "ann+x", '"@far.test:bob"', '"bob"']
 LOCALS += ["SRS0=AAAAAAAA=AA=far.test=bob", "srs1=AAAAAAAA=far.test==AAAA=AA=far.test=bob"]
 PATTERNS = ["far.test", "*.backup.test", "backup.test", "*@ours.test", "ann@*.test", "bob@far.test"]
+CERTIFICATES = ["sha256:" + 32 * digits for digits in ("c0", "ff")]
 LOGINS = ["ann", "rex", "off", "gone"]
 
 addresses = st.builds(
@@ -78,6 +79,8 @@ wild_listeners = st.builds(
     reject_local_helo_spoof=flags,
     always_relay_senders=patterns,
     always_relay_recipients=patterns,
+    client_certificates=flags,
+    trusted_certificates=st.lists(st.sampled_from(CERTIFICATES), max_size=1).map(tuple),
 )
 domains = st.sets(st.sampled_from(OURS)).flatmap(
     lambda names: st.fixed_dictionaries(
@@ -148,6 +151,7 @@ questions = st.builds(
     st.none() | addresses,
     st.just(Address("cat", "far.test")) | addresses,
     st.just("") | st.sampled_from(LOGINS),
+    certificate=st.just("") | st.sampled_from(CERTIFICATES),
 )
 
 
@@ -237,6 +241,7 @@ def may_be_relayed(world, question):
     grants_count = listener.collection_grants and not question.login
     return (
         world.is_in_lan(question.client)
+        or (listener.client_certificates and question.certificate in listener.trusted_certificates)
         or world.may_relay(question.login)
         or (grants_count and world.holders(question.client))
         or is_named(listener.always_relay_senders, question.sender)

@@ -21,6 +21,8 @@ from services.auth.core.relay import RULES, decide
 from tests.support.mail import NOON
 
 MX, SUBMISSION = DEFAULTS["mx"], DEFAULTS["submission"]
+CERTIFICATE = "sha256:" + 32 * "c0"
+OTHER = "sha256:" + 32 * "00"
 GRANTING = replace(MX, collection_grants=True)
 TO_RELAY = replace(MX, require_auth=RequireAuth.TO_RELAY)
 LISTENERS = {
@@ -39,6 +41,8 @@ LISTENERS = {
     "backup": replace(MX, always_relay_recipients=("backup.test", "*.backup.test")),
     "partner": replace(MX, always_relay_senders=("news@partner.test",)),
     "trusting": replace(MX, reject_local_sender_spoof=False, reject_local_helo_spoof=False),
+    "certified": replace(MX, client_certificates=True, trusted_certificates=(CERTIFICATE,)),
+    "uncertified": replace(MX, trusted_certificates=(CERTIFICATE,)),
     "for-lan": replace(MX, access=("lan",)),
     "for-nobody": replace(MX, access=()),
     "not-for-them": replace(MX, access=("any", "!203.0.113.0/24")),
@@ -57,6 +61,8 @@ CLIENTS = {
     "pardoned": "198.51.100.67",
     "itself": "127.0.0.1",
     "nonsense": "unknown",
+    "holder": "203.0.113.9",
+    "other-holder": "203.0.113.9",
 }
 LATER = NOON + timedelta(minutes=5)
 GRANTS = {
@@ -130,6 +136,7 @@ def decided(listener, client, login, sender, recipient):
         None if sender == "<>" else Address.parse(sender),
         Address.parse(recipient),
         "" if login == "-" else login,
+        certificate={"holder": CERTIFICATE, "other-holder": OTHER}.get(who, ""),
     )
     return decide(POLICIES.facts(question, ENTRIES, USERS, GRANTS, NOON))
 
