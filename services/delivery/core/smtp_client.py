@@ -208,10 +208,10 @@ class SmtpClient:
             if self.phase in _BEFORE_CONTENT:  # it has not come to what may be behind
                 self.committed = self._was_committed
             self.lose(reply)
+        elif self._out or self.phase in _UNSOLICITED:  # it cannot have heard us yet
+            self.lose(NOT_SMTP)
         elif self.phase is Phase.CONTENT:
             self._hear_early(reply)
-        elif self.phase in _UNSOLICITED:
-            self.lose(NOT_SMTP)
         else:
             self._advance(reply)
 
