@@ -15,16 +15,18 @@ from kernel.clock import system_clock
 from kernel.model.sending import Route, TlsPolicy
 from services.delivery.adapters.dialling import Dialler, Dialling
 from services.delivery.adapters.preparing import Preparer
-from services.delivery.adapters.smtp import Manners, SmtpCourier
+from services.delivery.adapters.smtp import SmtpCourier
 from services.delivery.adapters.tlsrpt import TlsReports
 from services.delivery.core.dane import Dane
 from services.delivery.core.demands import NOT_NAMED
 from services.delivery.core.mtasts import parse_policy
 from services.delivery.core.routes import Host
 from services.delivery.core.smtp_client import Phase
+from services.delivery.fellows import Fellows
 from services.delivery.ports import Site
+from services.delivery.shaping import Manners, Shaping
 from tests.support.certificates import Authority
-from tests.support.fakes import DictBlobs
+from tests.support.fakes import DictBlobs, RecordingBus
 from tests.support.mail import BOB, make_leg
 from tests.support.remote import Last, remote
 
@@ -121,7 +123,8 @@ async def setting(certified, *, dane=None, trusted=True, name=MX, **site):
     async with remote(tls=certified.context, **script) as there, asyncio.timeout(DEADLINE):
         found = Site("site", (Host(name, "127.0.0.1", there.port, dane),), domain="x.test", **site)
         dialler = Dialler(dialling, trust, reports)
-        courier = SmtpCourier(Directions(found), dialler, Preparer(DictBlobs()), Manners())
+        shaping = Shaping(Manners(), Fellows(RecordingBus()), system_clock)
+        courier = SmtpCourier(Directions(found), dialler, Preparer(DictBlobs()), shaping)
         yield Setting(courier, there, reports)
         courier.close()
 

@@ -23,7 +23,7 @@ from services.delivery.core.exchangers import (
     order,
 )
 from services.delivery.core.mtasts import StsPolicy
-from services.delivery.core.routes import Host, site_name
+from services.delivery.core.routes import Host
 from services.delivery.ports import Directions, Site
 
 REMEMBERED = 60.0  # seconds: the resolver's own cache keeps to the records' time to live
@@ -126,9 +126,7 @@ class DnsDirections:
             if None in elsewhere:
                 return NO_DNS
             return LOOP if any(answers) else NO_HOST
-        enforced = site.sts is not None and site.sts.is_enforced
-        name = site_name([exchanger.name for exchanger in named], hosts, enforced=enforced)
-        return replace(site, name=name, hosts=hosts)
+        return replace(site, name=",".join(sorted(e.name for e in named)), hosts=hosts)
 
     def _elsewhere(
         self, found: Sequence[tuple[Exchanger, tuple[Host, ...] | None]]
@@ -179,7 +177,7 @@ class RoutedDirections:
             site = await self._otherwise.find(domain)
         if isinstance(site, Reply) or route is None:
             return site
-        return replace(site, name=f"{site.name}{_apart(route)}", route=route, domain=domain)
+        return replace(site, route=route, domain=domain)
 
     async def _look_up(self, route: Route, servers: str) -> Site | Reply:
         """Return the targets in their order, primary first, without those that are not found."""
@@ -190,9 +188,3 @@ class RoutedDirections:
         if any(not isinstance(error, NamesUnavailableError) for error in broken):
             raise broken[0]
         return Site(servers, hosts, is_ours_to_name=True) if hosts else NO_TARGET
-
-
-def _apart(route: Route) -> str:
-    """Return what keeps a route's connections apart from those of others to the same servers."""
-    special = (route.tls, route.implicit_tls, route.login, route.source)
-    return f" as {route.pattern}" if any(special) else ""

@@ -64,15 +64,6 @@ def by_server(hosts: Sequence[Host]) -> list[tuple[Host, ...]]:
     return [tuple(addresses) for _, addresses in groups]
 
 
-def site_name(servers: Sequence[str], hosts: Sequence[Host], *, enforced: bool) -> str:
-    """Return what connections to these servers are kept under.
-
-    Those that have proved nothing must not serve a domain that wants proof: apart they stay.
-    """
-    marks = (" dane" if any(host.dane for host in hosts) else "", " sts" if enforced else "")
-    return ",".join(sorted(servers)) + "".join(marks)
-
-
 def in_turn(addresses: Sequence[str], families: Sequence[Family]) -> tuple[str, ...]:
     """Return addresses in the order to dial them: families by turns (RFC 8305 §4).
 
