@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kernel.clock import system_clock
-from kernel.model.sending import Route, TlsPolicy
+from kernel.model.sending import Route, Sending, TlsPolicy
 from services.delivery.adapters.dialling import Dialler, Dialling
 from services.delivery.adapters.preparing import Preparer
 from services.delivery.adapters.smtp import SmtpCourier
@@ -26,7 +26,7 @@ from services.delivery.fellows import Fellows
 from services.delivery.ports import Site
 from services.delivery.shaping import Manners, Shaping
 from tests.support.certificates import Authority
-from tests.support.fakes import DictBlobs, RecordingBus
+from tests.support.fakes import RecordingBus, make_platform
 from tests.support.mail import BOB, make_leg
 from tests.support.remote import Last, remote
 
@@ -123,8 +123,9 @@ async def setting(certified, *, dane=None, trusted=True, name=MX, **site):
     async with remote(tls=certified.context, **script) as there, asyncio.timeout(DEADLINE):
         found = Site("site", (Host(name, "127.0.0.1", there.port, dane),), domain="x.test", **site)
         dialler = Dialler(dialling, trust, reports)
+        preparer = Preparer(make_platform(), Sending)
         shaping = Shaping(Manners(), Fellows(RecordingBus()), system_clock)
-        courier = SmtpCourier(Directions(found), dialler, Preparer(DictBlobs()), shaping)
+        courier = SmtpCourier(Directions(found), dialler, preparer, shaping)
         yield Setting(courier, there, reports)
         courier.close()
 

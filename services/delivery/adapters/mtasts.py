@@ -91,6 +91,7 @@ class StsPolicies:
         connector = aiohttp.TCPConnector(
             resolver=_WebResolver(Hosts(self._names)),
             ssl=self._web.trust or ssl.create_default_context(),
+            use_dns_cache=False,  # names are remembered as long as they say
             force_close=True,
         )
         self._session = aiohttp.ClientSession(
