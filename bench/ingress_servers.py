@@ -1,7 +1,6 @@
 """What `bench.ingress` measures and what it needs: python -m bench.ingress_servers NAME PORT."""
 
 import asyncio
-import logging
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -10,11 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
 
-import structlog
 from aiohttp import web
 from aiosmtpd.handlers import Sink
 from aiosmtpd.smtp import SMTP
 
+from kernel import maillog
 from kernel.model.envelope import Blob
 from kernel.model.questions import RelayAnswer, RelayQuestion
 from services.ingress import main as ingress
@@ -97,7 +96,7 @@ class _NoBlobs(DictBlobs):
 async def wire(port: int) -> None:
     """Serve ingress with nothing behind it."""
     ingress.HttpDirectory = _YesMan
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    maillog.configure("json", "error")
     where = {"listen_mx": f"127.0.0.1:{port}", "listen_submission": "", "listen_submissions": ""}
     with TemporaryDirectory() as folder:
         own = Settings(**where, tls_folder=Path(folder), self_test=False)

@@ -28,7 +28,8 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 def note(what: str, mail: MailId, **facts: object) -> None:
     """Write that ``what`` happened to ``mail``. Untrusted text is made printable."""
-    _outlet.take({"event": what, "mail": mail, **_cleaned(facts)})
+    if not _outlet.is_quiet:
+        _outlet.take({"event": what, "mail": mail, **_cleaned(facts)})
 
 
 def configure(log_format: str, level: str) -> None:
@@ -116,15 +117,12 @@ class _Outlet:
 
     def __init__(self) -> None:
         self.take: Callable[[dict[str, object]], None] = _log
+        self.is_quiet = False
 
     def choose(self, lines: Lines, *, pretty: bool, quiet: bool) -> None:
         """Choose the shortest way: these lines are nearly all that a busy server logs."""
-        if quiet:
-            self.take = lambda _: None
-        elif pretty:
-            self.take = _log
-        else:
-            self.take = lambda facts: lines.write(_line(facts))
+        self.is_quiet = quiet
+        self.take = _log if pretty else lambda facts: lines.write(_line(facts))
 
 
 def _log(facts: dict[str, object]) -> None:

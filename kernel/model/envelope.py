@@ -15,7 +15,9 @@ BlobId = str
 """Names a blob. The blob of a message is named by its mail id."""
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
-_ID_LENGTH = 26
+_PAIRS = tuple(one + other for one in _ALPHABET for other in _ALPHABET)
+_PLACES = range(120, -1, -10)
+"""Where the pairs of digits of an id begin, in bits from its end."""
 _ENTROPY_BITS = 80
 INLINE_LIMIT = 65_536
 """Contents up to so many octets travel inside their events; larger ones are blobs."""
@@ -102,8 +104,4 @@ def derived_mail_id(cause: str, now: datetime) -> MailId:
 
 
 def _spell(number: int) -> MailId:
-    digits = []
-    for _ in range(_ID_LENGTH):
-        number, digit = divmod(number, 32)
-        digits.append(_ALPHABET[digit])
-    return "".join(reversed(digits))
+    return "".join([_PAIRS[number >> place & 1023] for place in _PLACES])

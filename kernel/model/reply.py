@@ -33,8 +33,10 @@ class Reply:
     def lines(self) -> bytes:
         """Return the reply as octets on the wire, the status on every line (RFC 2034 §4)."""
         status = f"{self.status} " if self.status else ""
-        *first, last = self.text.split("\n")
-        more = "".join(f"{self.code}-{status}{line}\r\n" for line in first)
+        more, last = "", self.text
+        if "\n" in last:
+            *first, last = last.split("\n")
+            more = "".join(f"{self.code}-{status}{line}\r\n" for line in first)
         return f"{more}{self.code} {status}{last}\r\n".encode("utf-8", "replace")
 
     def __str__(self) -> str:

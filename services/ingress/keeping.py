@@ -19,12 +19,15 @@ class Keeping(Stepping):
         self._entrance.crowd.begin(self._keep(effect))
 
     async def _keep(self, effect: effects.Take) -> None:
+        budget, size = self._entrance.budget, len(effect.content)
+        budget.change(size)
         try:
-            with self._entrance.budget.holding(len(effect.content)):
-                reply = await self._entrance.intake.take(effect.offer, effect.content)
+            reply = await self._entrance.intake.take(effect.offer, effect.content)
         except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
             _log.exception("keeping a message failed", mail=effect.offer.id)
             reply = replies.TRY_LATER
+        finally:
+            budget.change(-size)
         if self._core is not None:
             self._step(self._core.stored, reply)
 
@@ -35,15 +38,17 @@ class Keeping(Stepping):
         self._entrance.crowd.work(self._keep_stream(effect.offer, self._upload))
 
     async def _keep_stream(self, offer: effects.Offer, upload: Upload) -> None:
-        intake = self._entrance.intake
+        intake, budget = self._entrance.intake, self._entrance.budget
+        budget.change(COST)
         try:
-            with self._entrance.budget.holding(COST):
-                reply = await intake.take_stream(offer, upload.chunks())
+            reply = await intake.take_stream(offer, upload.chunks())
         except SpilledError:
             return
         except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
             _log.exception("keeping a message failed", mail=offer.id)
             reply = replies.TRY_LATER
+        finally:
+            budget.change(-COST)
         if await upload.was_sealed() and self._core is not None:
             self._upload = None
             self._step(self._core.stored, reply)

@@ -5,8 +5,8 @@ Several ingress processes measure each for itself. The LAN is not measured at al
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -141,26 +141,16 @@ class Budget:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._held = 0
+        self.held = 0
 
     @property
     def is_spent(self) -> bool:
         """Whether there is no room for another message."""
-        return self._held >= self._most
+        return self.held >= self._most
 
     def change(self, octets: int) -> None:
         """Count ``octets`` more, or fewer."""
-        self._held += octets
-        metrics.octets_held.set(self._held)
-
-    @contextmanager
-    def holding(self, octets: int) -> Iterator[None]:
-        """Count ``octets`` meanwhile."""
-        self.change(octets)
-        try:
-            yield
-        finally:
-            self.change(-octets)
+        self.held += octets
 
 
 class Handshakes:

@@ -24,6 +24,7 @@ from kernel.proxied import Balancers
 from kernel.runtime import Service, run
 from kernel.sasl import fresh_nonce
 from kernel.tls import Certificates, open_certificates
+from services.ingress import metrics
 from services.ingress.adapters.directory import HttpDirectory
 from services.ingress.adapters.visiting import Caller
 from services.ingress.checks.panel import Panel, open_panel
@@ -169,7 +170,8 @@ async def _open_house(platform: Platform, settings: Settings) -> AsyncIterator[_
         HttpDirectory(peer) as directory,
         open_panel(settings, common.hostname, directory) as panel,
     ):
-        pressure = Pressure(platform, settings.max_backlog)
+        pressure, budget = Pressure(platform, settings.max_backlog), Budget(settings.max_octets)
+        metrics.octets_held.set_function(lambda: budget.held)
         platform.health.watch("pressure", pressure.trouble)
         yield _House(
             platform,
@@ -181,7 +183,7 @@ async def _open_house(platform: Platform, settings: Settings) -> AsyncIterator[_
             panel,
             certificates,
             limits=Limits(settings.guesses, settings.shut_out.total_seconds()),
-            budget=Budget(settings.max_octets),
+            budget=budget,
             handshakes=Handshakes(settings.max_handshakes, HANDSHAKE),
         )
 

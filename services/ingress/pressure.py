@@ -5,7 +5,7 @@ at now and then. Nobody has to restart anything: what has passed is noticed as i
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 
 import structlog
 
@@ -48,8 +48,8 @@ class Pressure:
         self._max_backlog = max_backlog
         self._patience = patience or Patience()
         self._uptime = uptime or asyncio.get_running_loop().time
-        self._breakers = {Cause.PUBLISHING: Breaker(), Cause.STORING: Breaker()}
-        self._whys = dict.fromkeys(self._breakers, "")
+        self._breakers: dict[Cause, Breaker] = {}  # of what has failed since it last worked
+        self._whys: dict[Cause, str] = {}
         self._measured: dict[Cause, str] = {}
         self._told: dict[Cause, str] = {}
         self._next_count = 0.0
@@ -66,11 +66,11 @@ class Pressure:
 
     def at_door(self) -> Reply | None:
         """Return what a client hears instead of a greeting, or None."""
-        return TURNED_AWAY if any(self._blocking()) else None
+        return TURNED_AWAY if self._blocking() else None
 
     def at_mail(self) -> Reply | None:
         """Return what a client hears at MAIL; None, and it may be the one that tries."""
-        refused = refusal(tuple(self._blocking()))
+        refused = refusal(self._blocking())
         if refused is None:
             now = self._uptime()
             for cause, breaker in self._breakers.items():
@@ -87,20 +87,22 @@ class Pressure:
 
     def failed(self, cause: Cause, why: str) -> None:
         """Note that a mail could not be published, or stored."""
-        self._breakers[cause] = self._breakers[cause].failed(self._uptime(), self._patience)
+        before = self._breakers.get(cause, Breaker())
+        self._breakers[cause] = before.failed(self._uptime(), self._patience)
         self._whys[cause] = why
         self._tell()
 
     def stored(self) -> None:
         """Note that a mail was stored."""
-        self._breakers[Cause.STORING] = self._breakers[Cause.STORING].worked()
+        self._breakers.pop(Cause.STORING, None)
         self._tell()
 
     def published(self) -> None:
         """Note that a mail was published, whether or not it had to be stored."""
-        self._breakers[Cause.PUBLISHING] = self._breakers[Cause.PUBLISHING].worked()
-        storing = self._breakers[Cause.STORING]
-        self._breakers[Cause.STORING] = storing.unused(self._uptime())
+        self._breakers.pop(Cause.PUBLISHING, None)
+        storing = self._breakers.get(Cause.STORING)
+        if storing is not None:
+            self._breakers[Cause.STORING] = storing.unused(self._uptime())
         self._tell()
 
     async def follow(self) -> None:
@@ -142,14 +144,13 @@ class Pressure:
                 return f"{state.ready} wait in {state.name}"
         return ""
 
-    def _blocking(self) -> Iterator[Cause]:
-        """Yield what keeps the next mail from coming in."""
-        if self._platform.bus.trouble():
-            yield Cause.BUS
-        yield from self._measured
+    def _blocking(self) -> Collection[Cause]:
+        """Return what keeps the next mail from coming in."""
+        causes = [Cause.BUS, *self._measured] if self._platform.bus.trouble() else [*self._measured]
         for cause, breaker in self._breakers.items():
             if breaker.is_open and not self._may_try(cause):
-                yield cause
+                causes.append(cause)
+        return causes
 
     def _may_try(self, cause: Cause) -> bool:
         """Whether it is time for one mail to try, although ``cause`` is not known to be over."""

@@ -20,7 +20,8 @@ class Lines:
     def feed(self, octets: bytes) -> None:
         """Put ``octets`` at the end of the queue."""
         if self._overlong is None:
-            self._octets = self._octets[self._at :] + octets
+            rest = self._octets[self._at :]
+            self._octets = rest + octets if rest else octets
         else:
             self._octets += octets
             self._skip()
@@ -28,6 +29,8 @@ class Lines:
 
     def next(self) -> bytes | None:
         """Take the next line, without its CRLF; None if it has not come in full."""
+        if self._at == len(self._octets):
+            return None
         end = self._octets.find(_CRLF, self._at)
         if end < 0 or self._overlong is not None:
             self._bound()

@@ -49,7 +49,10 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """What became of the last mails. ``next_try`` is when one may try although it is open."""
+    """What became of the mails since the last success.
+
+    ``next_try`` is when one may try although it is open.
+    """
 
     failures: tuple[float, ...] = ()
     is_open: bool = False
@@ -69,10 +72,6 @@ class Breaker:
         failures = (*recent, now)[-patience.failures :]
         is_open = self.is_open or len(failures) >= patience.failures
         return Breaker(failures, is_open, now + patience.pause)
-
-    def worked(self) -> "Breaker":
-        """Return the breaker after a success."""
-        return Breaker()
 
     def unused(self, now: float) -> "Breaker":
         """Return the breaker after a mail that needed something else: the next one may try."""

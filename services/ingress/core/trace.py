@@ -7,6 +7,7 @@
 import re
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 from services.ingress.core.admission import has_header, header_of
 from services.ingress.core.effects import Offer
@@ -22,15 +23,21 @@ def fields_before(offer: Offer, head: bytes, hostname: str, now: datetime) -> by
 
     Where a body begins at once, an empty line keeps it from being taken for header.
     """
-    date = format_datetime(now)
+    date = _date(now.replace(microsecond=0))
     fields = _received(offer, hostname, date)
+    begins_with_header = has_header(head)
     if offer.listener != RELAY:
-        header = header_of(head) if has_header(head) else b""
+        header = header_of(head) if begins_with_header else b""
         if not _DATE.search(header):
             fields += f"Date: {date}\r\n"
         if not _MESSAGE_ID.search(header):
             fields += f"Message-ID: <{offer.id}@{hostname}>\r\n"
-    return fields.encode() if has_header(head) else f"{fields}\r\n".encode()
+    return fields.encode() if begins_with_header else f"{fields}\r\n".encode()
+
+
+@lru_cache(maxsize=4)
+def _date(second: datetime) -> str:
+    return format_datetime(second)
 
 
 def _received(offer: Offer, hostname: str, date: str) -> str:

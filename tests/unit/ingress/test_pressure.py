@@ -243,7 +243,7 @@ def test_whatever_has_happened_a_mail_may_try_soon(steps):
         if what == "failed":
             breaker = breaker.failed(now, PATIENCE)
         elif what == "worked":
-            breaker = breaker.worked()
+            breaker = Breaker()
             assert breaker.lets_in(now)
         elif what == "unused":
             breaker = breaker.unused(now)
