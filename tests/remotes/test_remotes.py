@@ -32,7 +32,7 @@ import pytest
 from kernel.clock import system_clock
 from kernel.model.address import Address
 from kernel.model.envelope import Blob, Body
-from kernel.model.sending import Route
+from kernel.model.sending import Route, Sending
 from services.delivery.adapters.dialling import Dialler, Dialling
 from services.delivery.adapters.preparing import Preparer
 from services.delivery.adapters.smtp import SmtpCourier
@@ -42,7 +42,7 @@ from services.delivery.fellows import Fellows
 from services.delivery.ports import Site
 from services.delivery.shaping import Manners, Shaping
 from tests.support.certificates import Authority
-from tests.support.fakes import DictBlobs, RecordingBus
+from tests.support.fakes import DictBlobs, RecordingBus, make_platform
 from tests.support.mail import MESSAGE, make_leg
 
 REMOTES = sorted(Path(__file__).parent.glob("*.txt"))
@@ -270,7 +270,12 @@ def make_courier(port, options, authority):
     trust = ssl.create_default_context(cadata=authority.pem)
     dialler = Dialler(Dialling("us.test", timeouts, connect_timeout=10.0), trust)
     shaping = Shaping(Manners(), Fellows(RecordingBus()), system_clock)
-    return SmtpCourier(Directions(port, options), dialler, Preparer(LargeBlob()), shaping)
+    return SmtpCourier(
+        Directions(port, options),
+        dialler,
+        Preparer(make_platform(blobs=LargeBlob()), Sending),
+        shaping,
+    )
 
 
 @pytest.fixture(scope="module")
