@@ -33,6 +33,8 @@ COMMANDS = {
     "network": ("postroom.commands.networks:app", "Networks of the LAN, whose machines may relay."),
     "listener": ("postroom.commands.listeners:app", "Listeners, and what each allows."),
     "list": ("postroom.commands.lists:app", "The black list and the white list."),
+    "route": ("postroom.commands.routes:app", "Ways of mail that leaves us: smart hosts."),
+    "dkim": ("postroom.commands.dkim:app", "Keys that sign the mail of our domains."),
     "grant": ("postroom.commands.grants:app", "Who may relay after collecting mail."),
     "lockout": ("postroom.commands.lockouts:app", "Who is shut out after failed logins."),
     "apikey": ("postroom.commands.apikeys:app", "Keys to the API, for programs."),

@@ -60,6 +60,9 @@ class CommandSettings(FolderSettings):
         },
         description="Where each listener listens, as `postroom selftest` needs to know.",
     )
+    routes: dict[str, str] = Field(
+        default={}, description="Delivery's static routes, so that `postroom route test` knows."
+    )
     admin_login: str = Field(default="admin", description="As whom the command logs in.")
     admin_password: SecretStr | None = Field(
         default=None, description="Their password; found in `var/secrets` next to the server."

@@ -50,10 +50,11 @@ async def stub_server(monkeypatch, folder):
 
 
 @asynccontextmanager
-async def real_auth(monkeypatch, folder):
+async def real_auth(monkeypatch, folder, **how):
     """Yield an auth that the command finds, run from ``folder``."""
+    url = f"sqlite+aiosqlite:///{folder}/postroom.db"
     with capture_logs():  # they would stand between what the command prints
-        async with served_auth(f"sqlite+aiosqlite:///{folder}/postroom.db") as auth:
+        async with served_auth(url, **how) as auth:
             monkeypatch.setenv("POSTROOM_AUTH_URL", auth.url)
             monkeypatch.setenv("POSTROOM_VAR", str(folder))
             monkeypatch.setenv("POSTROOM_ADMIN_PASSWORD", PASSWORD)
