@@ -7,6 +7,7 @@ from kernel.dkim.bodyhash import BodyHash
 from kernel.dkim.fields import split_header
 from services.ingress.checks.port import Arrival, BodyFacts
 from services.ingress.core.admission import has_header, header_of
+from services.ingress.core.arc import Chain, chain_in
 from services.ingress.core.authres import without_forged
 from services.ingress.core.dkim import Signature, signatures_in
 from services.ingress.core.effects import Offer
@@ -28,7 +29,10 @@ class Inspection:
         self._header = header_of(head) if has_header(head) else b""
         self._fields = split_header(self._header)
         self._signatures = tuple(signatures_in(self._fields))
+        self._chain = chain_in(self._fields)
         canons = {one.canon for one in self._signatures if isinstance(one, Signature)}
+        if isinstance(self._chain, Chain):
+            canons.add(self._chain.message.canon)
         self._bodies = {canon: BodyHash(canon) for canon in canons}
         self._size = len(self._header)
         self.feed(head[len(self._header) :], is_first=True)
@@ -55,7 +59,9 @@ class Inspection:
     ) -> Arrival:
         """Return the complete message as the checks see it."""
         facts = {c: BodyFacts(b.digest(), b.is_partial) for c, b in self._bodies.items()}
-        return Arrival(offer, at, self._fields, self._signatures, facts, self._size, content)
+        return Arrival(
+            offer, at, self._fields, self._signatures, self._chain, facts, self._size, content
+        )
 
     def cleaned(self, first: bytes, hostname: str) -> bytes:
         """Return the beginning of the message without results that claim to be ours."""

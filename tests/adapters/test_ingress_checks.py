@@ -11,7 +11,7 @@ from kernel.blobs.filesystem import open_store
 from kernel.model.envelope import Blob
 from tests.dialogs.house import open_house
 from tests.support.names import SERVFAIL, name_server
-from tests.support.signing import rsa_key, signed
+from tests.support.signing import rsa_key, sealed, signed
 
 ZONE = {
     ("elsewhere.test", "TXT"): ["v=spf1 ip4:127.0.0.1 -all"],
@@ -80,6 +80,14 @@ async def test_what_passes_is_said_to_have_passed(house):
         "dkim=pass header.d=elsewhere.test header.s=s1",
         "dmarc=pass header.from=elsewhere.test",
     ]
+
+
+async def test_a_chain_of_those_before_us_is_checked(house):
+    house.names.zone["s1._domainkey.relay.test", "TXT"] = [rsa_key(2048)[1]]
+
+    await send(house, sealed(signed(MESSAGE)))
+
+    assert (await results_of(house))[2] == "arc=pass smtp.remote-ip=127.0.0.1"
 
 
 async def test_what_fails_is_taken_and_said_to_have_failed(house):

@@ -103,3 +103,19 @@ def _record(key: SigningKey) -> str:
     else:
         octets = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return f"v=DKIM1; k={key.algorithm}; p={base64.b64encode(octets).decode()}"
+
+
+def sealed(message: bytes, by: str = "relay.test", results: str = "none") -> bytes:
+    """Return ``message`` as ``by`` hands it on: with its results, and an ARC set of its own."""
+    message = f"Authentication-Results: {by}; {results}\r\n".encode() + message
+    key, _ = rsa_key(2048)
+    return b"".join(dkim.arc_sign(message, b"s1", by.encode(), key, by.encode())) + message
+
+
+def chain_verdict(message: bytes, *keys: SigningKey) -> str:
+    """Return what dkimpy thinks of the ARC chain of a message, and how many sets it has."""
+    records = {"s1._domainkey.relay.test": rsa_key(2048)[1], **published(*keys)}
+    state, sets, _ = dkim.arc_verify(
+        message, dnsfunc=lambda name, **_: records[name.decode().removesuffix(".")].encode()
+    )
+    return f"{(state or b'ended').decode()} of {len(sets)}"

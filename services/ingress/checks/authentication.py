@@ -1,4 +1,4 @@
-"""Authentication: SPF, DKIM and DMARC of a message, asked about at the same time.
+"""Authentication: SPF, DKIM, ARC and DMARC of a message, asked about at the same time.
 
 What DNS does not tell in time is a `temperror`, and refuses nothing.
 """
@@ -10,14 +10,17 @@ from typing import Any, TypeVar
 
 from publicsuffixlist import PublicSuffixList
 
+from kernel.dkim.arc import BadChainError
 from kernel.dkim.authors import author_domains
 from kernel.model.reply import Reply
 from kernel.names import NamesUnavailableError
+from services.ingress.checks.chains import chain_result, check_chain
 from services.ingress.checks.names import Names
 from services.ingress.checks.port import Arrival
 from services.ingress.checks.settings import Dmarc
 from services.ingress.checks.signatures import check_signature, result_of
 from services.ingress.checks.spf import check_spf, spf_result
+from services.ingress.core.arc import Chain
 from services.ingress.core.authres import AuthResult
 from services.ingress.core.checks import Finding
 from services.ingress.core.dkim import BadSignatureError, Signature
@@ -60,7 +63,7 @@ class Authentication:
         return self.patience + 1.0
 
     async def examine(self, arrival: Arrival) -> Finding:
-        """Return the results of all three."""
+        """Return the results of all of them."""
         authors = author_domains(arrival.fields)
         author = next(iter(authors)) if authors and len(authors) == 1 else ""
         found, results = await asyncio.gather(
@@ -71,8 +74,14 @@ class Authentication:
 
     async def _results(self, arrival: Arrival) -> list[AuthResult]:
         signatures = (self._dkim(arrival, signature) for signature in arrival.signatures)
-        results = await asyncio.gather(self._spf(arrival), *signatures)
+        chains = (self._arc(arrival, chain) for chain in (arrival.chain,) if chain is not None)
+        results = await asyncio.gather(self._spf(arrival), *signatures, *chains)
         return results if arrival.signatures else [*results, AuthResult("dkim", "none")]
+
+    async def _arc(self, arrival: Arrival, chain: Chain | BadChainError) -> AuthResult:
+        check = check_chain(arrival, chain, self.names)
+        late = chain_result(arrival, "temperror", "no answer in time")
+        return await self._in_time(check, late)
 
     async def _spf(self, arrival: Arrival) -> AuthResult:
         offer = arrival.offer

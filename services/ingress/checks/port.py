@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from kernel.dkim.arc import BadChainError
 from kernel.dkim.canon import Canon
 from kernel.dkim.fields import HeaderField
+from services.ingress.core.arc import Chain
 from services.ingress.core.checks import Finding
 from services.ingress.core.dkim import BadSignatureError, Signature
 from services.ingress.core.effects import Offer
@@ -32,6 +34,7 @@ class Arrival:
     at: datetime
     fields: tuple[HeaderField, ...]
     signatures: tuple[Signature | BadSignatureError, ...]
+    chain: Chain | BadChainError | None
     bodies: Mapping[Canon, BodyFacts]
     size: int
     content: Callable[[], AsyncIterator[bytes]]

@@ -19,6 +19,7 @@ from services.ingress.core.dkim import (
     BadSignatureError,
     Key,
     Signature,
+    Signer,
     parse_key,
     signed_octets,
 )
@@ -33,7 +34,7 @@ async def check_signature(
     if isinstance(signature, BadSignatureError):
         return AuthResult("dkim", signature.result, reason=str(signature))
     try:
-        await _verify(arrival, signature, names)
+        await verify_message(arrival, signature, names)
     except BadSignatureError as error:
         return result_of(signature, error.result, str(error))
     except NamesUnavailableError:
@@ -47,7 +48,7 @@ def result_of(signature: Signature, result: str, reason: str = "") -> AuthResult
     return AuthResult("dkim", result, properties, reason)
 
 
-async def _verify(arrival: Arrival, signature: Signature, names: Names) -> None:
+async def verify_message(arrival: Arrival, signature: Signature, names: Names) -> None:
     """Return if the signature is right. Raises `BadSignatureError`, `NamesUnavailableError`."""
     if signature.expires is not None and arrival.at.timestamp() > signature.expires:
         raise BadSignatureError("fail", "signature expired")
@@ -56,13 +57,20 @@ async def _verify(arrival: Arrival, signature: Signature, names: Names) -> None:
         raise BadSignatureError("fail", "body hash did not verify")
     if body.is_partial:
         raise BadSignatureError("policy", "covers a part of the body only")
-    records = await names.ask(signature.key_name, "TXT")
+    await verify(signature, signed_octets(signature, arrival.fields), names)
+
+
+async def verify(signer: Signer, octets: bytes, names: Names) -> None:
+    """Return if ``signer`` has signed ``octets``.
+
+    Raises `BadSignatureError`, `NamesUnavailableError`.
+    """
+    records = await names.ask(signer.key_name, "TXT")
     if not records:
         raise BadSignatureError("permerror", "no key")
-    key = parse_key(records[0], signature)
-    octets = signed_octets(signature, arrival.fields)
+    key = parse_key(records[0], signer)
     try:
-        _verify_by(key, signature.signature, octets)
+        _verify_by(key, signer.signature, octets)
     except InvalidSignature:
         raise BadSignatureError("fail", "signature did not verify") from None
     except (ValueError, UnsupportedAlgorithm):

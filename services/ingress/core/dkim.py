@@ -29,25 +29,31 @@ class BadSignatureError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
-    """A signature as it stands in its field."""
+class Signer:
+    """Who has signed something, and the signature."""
 
-    field: HeaderField
     key_type: str
     domain: str
     selector: str
     signature: bytes
-    body_hash: bytes
-    relaxed_header: bool
-    canon: Canon
-    names: tuple[str, ...]
     identity: str
-    expires: int | None
 
     @property
     def key_name(self) -> str:
         """Where its key stands in DNS (§3.6.2.1)."""
         return f"{self.selector}._domainkey.{self.domain}"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature(Signer):
+    """A signature of a message as it stands in its field."""
+
+    field: HeaderField
+    body_hash: bytes
+    relaxed_header: bool
+    canon: Canon
+    names: tuple[str, ...]
+    expires: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,50 +83,70 @@ def _read(field: HeaderField) -> Signature | BadSignatureError:
 def parse_signature(field: HeaderField) -> Signature:
     """Return the signature of a field (§6.1.1). Raises `BadSignatureError`, or `ValueError`."""
     tags = parse_tags(field.value.decode("utf-8"))
-    missing = [name for name in _REQUIRED if not tags.get(name)]
-    if missing or tags["v"] != "1":
-        raise BadSignatureError("neutral", f"lacks {', '.join(missing) or 'v=1'}")
-    if tags["a"] not in _ALGORITHMS:
-        raise BadSignatureError("policy", "unacceptable algorithm")
+    require(tags, _REQUIRED)
+    if tags["v"] != "1":
+        raise BadSignatureError("neutral", "lacks v=1")
+    return read_signature(field, tags)
+
+
+def require(tags: Mapping[str, str], names: Iterable[str]) -> None:
+    """Raise `BadSignatureError` unless all of ``names`` are among ``tags``."""
+    missing = [name for name in names if not tags.get(name)]
+    if missing:
+        raise BadSignatureError("neutral", f"lacks {', '.join(missing)}")
+
+
+def read_signature(field: HeaderField, tags: Mapping[str, str]) -> Signature:
+    """Return the signature that ``tags`` tell of. Raises `BadSignatureError`, or `ValueError`."""
+    signer = read_signer(tags)
     header, _, body = tags.get("c", "simple/simple").partition("/")
     names = tuple(name.strip().lower() for name in tags["h"].split(":"))
-    signature = Signature(
+    if "from" not in names:
+        raise BadSignatureError("permerror", "From is not signed")
+    return Signature(
+        signer.key_type,
+        signer.domain,
+        signer.selector,
+        signer.signature,
+        signer.identity,
         field,
-        key_type=_ALGORITHMS[tags["a"]],
-        domain=tags["d"].lower(),
-        selector=tags["s"].lower(),
-        signature=_unbase64(tags["b"]),
         body_hash=_unbase64(tags["bh"]),
         relaxed_header=_is_relaxed(header),
         canon=Canon(_is_relaxed(body or "simple"), int(tags["l"]) if "l" in tags else None),
         names=names,
-        identity=tags.get("i", "@" + tags["d"]).rpartition("@")[2].lower(),
         expires=int(tags["x"]) if "x" in tags else None,
     )
-    _judge(signature, tags)
-    return signature
 
 
-def _judge(signature: Signature, tags: Mapping[str, str]) -> None:
-    if "from" not in signature.names:
-        raise BadSignatureError("permerror", "From is not signed")
-    if not is_below(signature.identity, signature.domain):
+def read_signer(tags: Mapping[str, str]) -> Signer:
+    """Return who has signed. Raises `BadSignatureError`."""
+    if tags["a"] not in _ALGORITHMS:
+        raise BadSignatureError("policy", "unacceptable algorithm")
+    signer = Signer(
+        key_type=_ALGORITHMS[tags["a"]],
+        domain=tags["d"].lower(),
+        selector=tags["s"].lower(),
+        signature=_unbase64(tags["b"]),
+        identity=tags.get("i", "@" + tags["d"]).rpartition("@")[2].lower(),
+    )
+    if not is_below(signer.identity, signer.domain):
         raise BadSignatureError("permerror", "i= is not below d=")
-    if not _KEY_NAME.fullmatch(signature.key_name):
+    if not _KEY_NAME.fullmatch(signer.key_name):
         raise BadSignatureError("neutral", "malformed d= or s=")
     if "dns/txt" not in [way.strip() for way in tags.get("q", "dns/txt").split(":")]:
         raise BadSignatureError("neutral", "no known way to the key")
+    return signer
 
 
-def parse_key(text: str, signature: Signature) -> Key:
-    """Return the key for ``signature`` that a TXT record holds. Raises `BadSignatureError`."""
+def parse_key(text: str, signer: Signer) -> Key:
+    """Return the key of ``signer`` that a TXT record holds. Raises `BadSignatureError`."""
     try:
         tags = parse_tags(text)
         octets = _unbase64(tags["p"])
     except (BadTagsError, ValueError, KeyError):
         raise BadSignatureError("permerror", "malformed key") from None
     key = Key(tags.get("k", "rsa"), octets, "s" in _words(tags.get("t", "")))
-    if tags.get("v", "DKIM1") != "DKIM1" or key.type != signature.key_type:
+    if tags.get("v", "DKIM1") != "DKIM1" or key.type != signer.key_type:
         raise BadSignatureError("permerror", "inapplicable key")
     if "sha256" not in _words(tags.get("h", "sha256")):
         raise BadSignatureError("permerror", "inapplicable hash")
@@ -128,7 +154,7 @@ def parse_key(text: str, signature: Signature) -> Key:
         raise BadSignatureError("permerror", "inapplicable service")
     if not octets:
         raise BadSignatureError("permerror", "key revoked")
-    if key.strict and signature.identity != signature.domain:
+    if key.strict and signer.identity != signer.domain:
         raise BadSignatureError("permerror", "i= is not d=")
     return key
 
