@@ -54,7 +54,7 @@ async def serve(platform: Platform, settings: Settings) -> None:
             with closing(smtp_courier(platform, settings, orders, ways, shaping)) as remote:
                 shaping.when_changed = remote.trim
                 delivery = make_delivery(platform, settings, orders, remote)
-                async with _among_fellows(platform, fellows, shaping):
+                async with among_fellows(platform, fellows, shaping):
                     await _work(platform, settings, orders, fellows, delivery)
 
 
@@ -102,7 +102,7 @@ def manners(settings: Settings) -> Manners:
 
 
 @asynccontextmanager
-async def _among_fellows(
+async def among_fellows(
     platform: Platform, fellows: Fellows, shaping: Shaping
 ) -> AsyncIterator[None]:
     """Hear the other workers meanwhile, and be heard; to the end of what is in hand."""

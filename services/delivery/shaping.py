@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from math import inf
 
 import structlog
@@ -291,8 +292,13 @@ class Shaping:
         return {EVERYWHERE: self._inside, **loads} if loads else {}
 
     def _fellows_changed(self) -> None:
+        """Take what is ours now; a newcomer is told of what rests by our word."""
+        now, me = self._clock(), self._fellows.me
         for name, state in self._sites.items():
             state.turnstile.admit(self.room(name))
+            rests = state.suspension
+            if rests is not None and rests.worker == me and rests.until > now:
+                self._fellows.tell(SiteSuspended(name, rests.until, rests.why, me))
         self.when_changed()
 
     def _state(self, site: Site) -> _State:
@@ -309,9 +315,9 @@ class Shaping:
     def _remember(self, name: str, state: _State) -> _State:
         """Keep the state of a site; those that have been quiet for the longest are forgotten."""
         self._sites[name] = state
-        if len(self._sites) > REMEMBERED:
-            oldest = next(iter(self._sites))
-            if self._in_hand[oldest]:
+        surplus = len(self._sites) - REMEMBERED
+        for oldest in [*islice(self._sites, 2 * max(0, surplus))]:
+            if self._in_hand.get(oldest):
                 self._sites.move_to_end(oldest)
             else:
                 del self._sites[oldest]

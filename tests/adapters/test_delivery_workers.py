@@ -1,0 +1,134 @@
+"""Workers over one bus keep a site's limit together; a site that counts its callers proves it."""
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from kernel.clock import system_clock
+from kernel.model.events import Remote
+from services.delivery import fellows as presence
+from services.delivery.core.suspension import Rest
+from services.delivery.fellows import Fellows
+from services.delivery.main import among_fellows
+from services.delivery.ports import Later
+from services.delivery.shaping import Manners, Shaping
+from tests.support.buses import Proxy, RabbitBuses, SqliteBuses, background, eventually
+from tests.support.fakes import make_platform
+from tests.support.mail import BOB, make_leg
+from tests.support.sites import SiteDirections, courier_by, remote_site
+
+LIMIT = 6
+
+
+@pytest.fixture(params=["sqlite", "rabbitmq"])
+async def buses(request, tmp_path):
+    """A place for connections of every adapter in turn."""
+    if request.param == "sqlite":
+        yield SqliteBuses(tmp_path)
+        return
+    amqp_url = request.getfixturevalue("amqp_url")
+    proxy = Proxy(urlsplit(amqp_url).port)
+    await proxy.mend()
+    rabbit = RabbitBuses(amqp_url, f"test-{uuid4().hex}", proxy)
+    yield rabbit
+    await proxy.cut()
+    await rabbit.close()
+
+
+class Worker:
+    """Sends to the sites as fast as it may, as if there were no end of mail."""
+
+    def __init__(self, bus, directions, **manners):
+        self.fellows = Fellows(bus)
+        self.shaping = Shaping(
+            Manners(**{"connections": LIMIT, "patience": 0.05, **manners}),
+            self.fellows,
+            system_clock,
+        )
+        self.courier = courier_by(directions, self.shaping)
+        self.shaping.when_changed = self.courier.trim
+        self.carried = self.put_off = 0
+
+    async def work(self, domain="site.test"):
+        leg = make_leg(BOB, hop=Remote(domain))
+        while True:
+            result = await self.courier.carry(leg)
+            if isinstance(result, Later):
+                self.put_off += 1
+                await asyncio.sleep(0.02)
+            else:
+                self.carried += 1
+
+
+@asynccontextmanager
+async def working(buses, directions, hands=10, **manners):
+    """Yield a worker that is at work, with a bus of its own, as in a process of its own."""
+    async with buses.open() as bus:
+        worker = Worker(bus, directions, **manners)
+        async with among_fellows(make_platform(bus=bus), worker.fellows, worker.shaping):
+            await worker.fellows.join()
+            tasks = [asyncio.create_task(worker.work()) for _ in range(hands)]
+            try:
+                yield worker
+            finally:
+                for task in tasks:
+                    task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await asyncio.gather(*tasks)
+                worker.courier.close()
+
+
+async def test_two_workers_keep_the_limit_of_a_site_while_one_comes_and_goes(buses):
+    async with remote_site(delay=0.02) as site, working(buses, SiteDirections(site=site)) as first:
+        await eventually(lambda: site.here == LIMIT)
+
+        async with working(buses, SiteDirections(site=site)) as second:
+            await eventually(lambda: second.carried > 50)
+            assert first.shaping.room("site") == second.shaping.room("site") == LIMIT // 2
+
+        await eventually(lambda: first.shaping.room("site") == LIMIT)
+        await eventually(lambda: site.here == LIMIT)
+        assert site.most == LIMIT
+
+
+async def test_one_who_is_killed_is_missed_after_a_while(buses, monkeypatch):
+    monkeypatch.setattr(presence, "PERIOD", 0.1)
+    monkeypatch.setattr(presence, "SILENCE", 1.0)
+    async with AsyncExitStack() as stack:
+        site = await stack.enter_async_context(remote_site())
+        first = await stack.enter_async_context(working(buses, SiteDirections(site=site)))
+        other = await stack.enter_async_context(buses.open())
+        killed = Fellows(other)
+        async with background(killed.run()):
+            await killed.join()
+            await eventually(lambda: len(first.fellows.workers) == 2)
+
+        await eventually(lambda: len(first.fellows.workers) == 1)
+
+
+async def test_a_site_that_is_down_is_left_alone_by_all_and_resumed_for_all(buses):
+    rest = {"rest": Rest(timedelta(seconds=1), timedelta(seconds=1))}
+    async with (
+        remote_site(greeting=b"421 4.3.2 Not now\r\n") as site,
+        working(buses, SiteDirections(site=site), **rest) as first,
+        working(buses, SiteDirections(site=site), **rest) as second,
+    ):
+        workers = (first.shaping, second.shaping)
+        await eventually(lambda: all(has_suspended(worker) for worker in workers))
+        calls = site.callers
+        assert calls < 4 * LIMIT
+
+        site.greeting = b"220 there.test\r\n"
+
+        await eventually(lambda: not any(has_suspended(worker) for worker in workers))
+        done = first.carried, second.carried
+        await eventually(lambda: first.carried > done[0] and second.carried > done[1])
+
+
+def has_suspended(shaping):
+    state = shaping._sites.get("site")
+    return state is not None and state.suspension is not None

@@ -1,0 +1,105 @@
+"""A remote site that counts who is there at a time, and takes its time over messages."""
+
+import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from services.delivery.adapters.dialling import Dialler, Dialling
+from services.delivery.adapters.preparing import Preparer
+from services.delivery.adapters.smtp import SmtpCourier
+from services.delivery.core.routes import Host
+from services.delivery.core.smtp_client import Phase
+from services.delivery.ports import Site
+from tests.support.fakes import DictBlobs
+
+_ANSWERS = {
+    b"EHLO": b"250-there.test\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
+    b"DATA": b"354 Go ahead\r\n",
+    b"QUIT": b"221 Bye\r\n",
+}
+
+
+@dataclass
+class RemoteSite:
+    """``delay`` seconds pass between the final dot and the answer to it."""
+
+    delay: float = 0.0
+    greeting: bytes = b"220 there.test\r\n"
+    host: str = "127.0.0.1"
+    port: int = 0
+    here: int = 0
+    most: int = 0
+    callers: int = 0
+    messages: int = 0
+    recipients: Counter = field(default_factory=Counter)
+
+    async def talk(self, reader, writer):
+        self.callers += 1
+        self.here += 1
+        self.most = max(self.most, self.here)
+        try:
+            writer.write(self.greeting)
+            while line := await reader.readline():
+                await self._answer(line, reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self.here -= 1
+            writer.close()
+
+    async def _answer(self, line, reader, writer):
+        verb = line[:4].upper()
+        writer.write(_ANSWERS.get(verb, b"250 OK\r\n"))
+        if verb == b"RCPT":
+            self.recipients[line.partition(b"<")[2].partition(b">")[0].decode()] += 1
+        elif verb == b"DATA":
+            await reader.readuntil(b"\r\n.\r\n")
+            await asyncio.sleep(self.delay)
+            self.messages += 1
+            writer.write(b"250 2.0.0 Queued\r\n")
+        elif verb == b"QUIT":
+            raise ConnectionResetError
+
+
+@asynccontextmanager
+async def remote_site(**facts):
+    """Yield a `RemoteSite` that listens meanwhile."""
+    site = RemoteSite(**facts)
+    talks = set()
+
+    async def talk(reader, writer):
+        talks.add(asyncio.current_task())
+        with suppress(asyncio.CancelledError):
+            await site.talk(reader, writer)
+        talks.discard(asyncio.current_task())
+
+    server = await asyncio.start_server(talk, site.host, site.port)
+    site.port = server.sockets[0].getsockname()[1]
+    try:
+        yield site
+    finally:
+        server.close()
+        for task in tuple(talks):
+            task.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+
+
+class SiteDirections:
+    """Leads each domain to the site of that name; ``route`` holds for all."""
+
+    def __init__(self, route=None, **sites):
+        self.sites = sites
+        self.route = route
+
+    async def find(self, domain):
+        name = domain.partition(".")[0]
+        there = self.sites[name]
+        return Site(name, (Host(name, there.host, there.port),), route=self.route)
+
+
+def courier_by(directions, shaping, timeout=5.0):
+    """Return a courier over real sockets."""
+    timeouts = dict.fromkeys(Phase, timeout)
+    dialler = Dialler(Dialling("us.test", timeouts, connect_timeout=timeout))
+    return SmtpCourier(directions, dialler, Preparer(DictBlobs()), shaping)
