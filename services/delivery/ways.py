@@ -35,7 +35,8 @@ async def open_ways(platform: Platform, settings: Settings, orders: Orders) -> A
     names = NameServers.of(settings)
     hosts = Hosts(names, settings.families)
     trust = await asyncio.to_thread(ssl.create_default_context, cafile=settings.ca_file)
-    reports = TlsReports(clock, our_name, settings.tlsrpt_folder)
+    contact = f"postmaster@{platform.settings.domain}"
+    reports = TlsReports(clock, our_name, contact, settings.tlsrpt_folder)
     standing = parse_routes(settings.routes)
     async with AsyncExitStack() as stack:
         policies = None
@@ -46,7 +47,8 @@ async def open_ways(platform: Platform, settings: Settings, orders: Orders) -> A
         following = asyncio.create_task(reports.follow())
         stack.push_async_callback(end_all, [following])
         ourselves = Ourselves(our_name, frozenset(settings.our_addresses))
-        by_dns = DnsDirections(names, hosts, ourselves, settings.remote_port, policies)
+        port = settings.remote_port
+        by_dns = DnsDirections(hosts, ourselves, port, reports, policies)
         yield Ways(
             RoutedDirections(lambda: (*orders.now.routes, *standing), hosts, by_dns),
             Dialler(_dialling(our_name, settings), trust, reports, clock),

@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
+from kernel.clock import system_clock
 from kernel.model.sending import Route, Target
 from kernel.names import NameServers
 from services.delivery.adapters.dns import DnsDirections, Ourselves, RoutedDirections
 from services.delivery.adapters.hosts import Hosts, is_this_machine
+from services.delivery.adapters.tlsrpt import TlsReports
 from services.delivery.core.dane import Dane
 from services.delivery.core.exchangers import (
     LOOP,
@@ -53,9 +55,9 @@ def directions(server):
         server.zone, server.secure = dict(zone), set(secure)
         names = NameServers([server.address], dnssec=True)
         hosts = Hosts(names, families)
-        return DnsDirections(
-            names, hosts, Ourselves(US, ours), port, Policies(policy) if policy else None
-        )
+        reports = TlsReports(system_clock, US)
+        policies = Policies(policy) if policy else None
+        return DnsDirections(hosts, Ourselves(US, ours), port, reports, policies)
 
     return make
 
@@ -216,7 +218,10 @@ async def test_dane_counts_where_every_step_is_signed(directions, secure, dane):
 async def test_a_server_of_which_signed_dns_does_not_answer_is_in_doubt(directions):
     zone = {**SIGNED, (f"_{PORT}._tcp.a.test", "TLSA"): SERVFAIL}
 
-    assert await directions(zone, secure={X, A}).find(X) == NO_DNS
+    ways = directions(zone, secure={X, A})
+    assert await ways.find(X) == NO_DNS
+    (part,) = ways._reports._tally.reports(US, "", system_clock())[X]["policies"]
+    assert part["failure-details"][0]["result-type"] == "dnssec-invalid"
     assert (await directions(zone, secure={A}).find(X)).hosts == (Host(A, ONE, PORT),)
 
 
@@ -283,3 +288,9 @@ async def test_what_dns_does_not_know_the_system_may(routed):
 @pytest.mark.parametrize("zone", [{}, {("gone.test", "A"): SERVFAIL}], ids=["missing", "unknown"])
 async def test_a_route_that_leads_nowhere_keeps_mail_waiting(routed, zone):
     assert await routed(Route("*", (Target("gone.test", 25),)), zone=zone).find(X) == NO_TARGET
+
+
+async def test_of_a_server_with_many_addresses_a_few_are_enough(directions):
+    zone = {(X, "A"): [f"203.0.113.{n}" for n in range(1, 31)]}
+
+    assert len((await directions(zone).find(X)).hosts) == 8

@@ -185,6 +185,7 @@ async def test_records_that_prove_nothing_demand_tls_and_no_more(certify):
 
     assert reply.code == 250
     assert host.secured == "TLSv1.3, required by DANE"
+    assert house.results() == {"tlsa": (0, ["tlsa-invalid"])}
 
 
 @pytest.mark.parametrize(
@@ -327,6 +328,17 @@ async def test_guarded_mail_goes_to_whom_the_domain_has_proved_to_be_its_own(cer
     assert reply.code == 250
     assert "verified by" in host.secured
     assert house.there.heard("MAIL") == ["MAIL FROM:<ann@ours.test> REQUIRETLS"]
+
+
+async def test_a_connection_that_proved_nothing_serves_no_domain_that_wants_proof(certify):
+    async with setting(certify("other.test"), script={"ehlo": [OFFERS_TLS, PLAIN] * 2}) as house:
+        directions = house.courier._directions
+        await house.carry()
+        directions.site = replace(directions.site, sts=ENFORCE)
+        reply, _ = await house.carry()
+
+    assert reply.status == "4.7.5"
+    assert house.there.connections == 2
 
 
 async def test_a_report_of_the_day_is_written(certify, tmp_path):

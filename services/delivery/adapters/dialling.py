@@ -136,17 +136,24 @@ class Dialler:
         if client.failure:
             return client.failure
         version = connection.tls_version
-        if version:
-            self._reports.succeeded(_policy(site, demand))
-        elif demand.is_strict:
-            missing = Failure(Result.STARTTLS_NOT_SUPPORTED, host.name, host.address)
-            self._reports.failed(_policy(site, demand), missing)
-            if not demand.relaxed and demand.source is not Source.REQUIRETLS:
-                connection.close()
-                return demand.refused(host.name)
-            # for REQUIRETLS the server's offers are the answer, and a final one (RFC 8689 §4.2.1)
+        self._note(site, host, demand, version)
+        if demand.needs_tls and not version:
+            connection.close()
+            return demand.refused(host.name)
         connection.host = replace(host, secured=demand.met(version))
         return connection
+
+    def _note(self, site: Site, host: Host, demand: Demand, version: str) -> None:
+        """Note what came of TLS; records of which none is usable are an error of the domain's."""
+        if demand.is_strict and not version:
+            result = Result.STARTTLS_NOT_SUPPORTED
+        elif demand.source is Source.DANE and not demand.dane:
+            result = Result.TLSA_INVALID
+        else:
+            if version:
+                self._reports.succeeded(_policy(site, demand))
+            return
+        self._reports.failed(_policy(site, demand), Failure(result, host.name, host.address))
 
     def _client(self, host: Host, site: Site, demand: Demand) -> SmtpClient:
         return SmtpClient(

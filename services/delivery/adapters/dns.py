@@ -9,8 +9,9 @@ from typing import Protocol
 
 from kernel.model.reply import Reply
 from kernel.model.sending import Route, route_for
-from kernel.names import NameServers, NamesUnavailableError
+from kernel.names import NamesUnavailableError
 from services.delivery.adapters.hosts import Hosts, is_this_machine
+from services.delivery.adapters.tlsrpt import TlsReports
 from services.delivery.core.exchangers import (
     LOOP,
     NO_DNS,
@@ -24,6 +25,7 @@ from services.delivery.core.exchangers import (
 )
 from services.delivery.core.mtasts import StsPolicy
 from services.delivery.core.routes import Host
+from services.delivery.core.tlsrpt import Failure, Policy, PolicyKind, Result
 from services.delivery.ports import Directions, Site
 
 REMEMBERED = 60.0  # seconds: the resolver's own cache keeps to the records' time to live
@@ -76,16 +78,16 @@ class DnsDirections:
 
     def __init__(
         self,
-        names: NameServers,
         hosts: Hosts,
         ourselves: Ourselves,
         port: int,
+        reports: TlsReports,
         policies: Policies | None = None,
     ) -> None:
-        self._names = names
         self._hosts = hosts
         self._ourselves = ourselves
         self._port = port
+        self._reports = reports
         self._policies = policies
         self._remembered = Remembered()
 
@@ -102,7 +104,9 @@ class DnsDirections:
             hosts = tuple(chain.from_iterable(filter(None, self._elsewhere([only]))))
             return Site(domain, hosts, domain=domain) if hosts else LOOP
         try:
-            answer, sts = await asyncio.gather(self._names.ask(domain, "MX"), self._policy(domain))
+            answer, sts = await asyncio.gather(
+                self._hosts.names.ask(domain, "MX"), self._policy(domain)
+            )
         except NamesUnavailableError:
             return NO_DNS
         if not answer.exists:
@@ -119,7 +123,7 @@ class DnsDirections:
     async def _site(self, site: Site, named: Sequence[Exchanger]) -> Site | Reply:
         """Return the hosts of ``named``; while one of them is in doubt, the mail has not failed."""
         tried = named[:MAX_EXCHANGERS]
-        answers = await asyncio.gather(*(self._find(e.name, signed=site.signed) for e in tried))
+        answers = await asyncio.gather(*(self._find(e.name, site) for e in tried))
         elsewhere = self._elsewhere([*zip(tried, answers, strict=True)])
         hosts = tuple(chain.from_iterable(filter(None, elsewhere)))
         if not hosts:
@@ -143,10 +147,13 @@ class DnsDirections:
     def _is_ours(self, address: str) -> bool:
         return address in self._ourselves.addresses or is_this_machine(address)
 
-    async def _find(self, name: str, *, signed: bool) -> tuple[Host, ...] | None:
+    async def _find(self, name: str, site: Site) -> tuple[Host, ...] | None:
         try:
-            return await self._hosts.find(name, self._port, signed=signed)
-        except NamesUnavailableError:
+            return await self._hosts.find(name, self._port, signed=site.signed)
+        except NamesUnavailableError as error:
+            if site.signed:
+                failure = Failure(Result.DNSSEC_INVALID, name, why=str(error))
+                self._reports.failed(Policy(PolicyKind.TLSA, site.domain), failure)
             return None
 
 

@@ -11,13 +11,15 @@ from services.delivery.core.dane import Dane
 from services.delivery.core.routes import Family, Host, in_turn
 
 BOTH = (Family.IPV4, Family.IPV6)
+MOST_ADDRESSES = 8
+"""Of a server with more of them, others can be tried another time."""
 
 
 class Hosts:
     """Looks servers up. ``families`` are those of which we use addresses, the preferred first."""
 
     def __init__(self, names: NameServers, families: Sequence[Family] = BOTH) -> None:
-        self._names = names
+        self.names = names
         self._families = families
 
     async def find(self, name: str, port: int, *, signed: bool = False) -> tuple[Host, ...]:
@@ -29,7 +31,7 @@ class Hosts:
         if _is_address(name):
             return (Host(name, name, port),)
         kinds = ("AAAA" if family is Family.IPV6 else "A" for family in self._families)
-        asked = (self._names.ask(name, kind) for kind in kinds)
+        asked = (self.names.ask(name, kind) for kind in kinds)
         answers = await asyncio.gather(*asked, return_exceptions=True)
         known = [answer for answer in answers if isinstance(answer, Answer)]
         records = tuple(chain.from_iterable(answer.records for answer in known))
@@ -39,7 +41,8 @@ class Hosts:
         dane = None
         if signed and records and all(answer.secure for answer in known):
             dane = await self._dane(dict.fromkeys([known[0].name, name]), port)
-        return tuple(Host(name, a, port, dane) for a in in_turn(records, self._families))
+        addresses = in_turn(records, self._families)[:MOST_ADDRESSES]
+        return tuple(Host(name, address, port, dane) for address in addresses)
 
     async def find_named(self, name: str, port: int) -> tuple[Host, ...]:
         """Return the addresses of a server that an operator has named.
@@ -58,7 +61,7 @@ class Hosts:
     async def _dane(self, names: Sequence[str] | dict[str, None], port: int) -> Dane | None:
         """Return what is said of the server: by where its alias leads, else by its own name."""
         for base in names:
-            answer = await self._names.ask(f"_{port}._tcp.{base}", "TLSA")
+            answer = await self.names.ask(f"_{port}._tcp.{base}", "TLSA")
             if answer.records and answer.secure:
                 return Dane.of(base, answer.records)
         return None

@@ -25,9 +25,12 @@ _log = structlog.get_logger("delivery")
 class TlsReports:
     """Hears of every conversation. Without a ``folder`` it counts and logs alone."""
 
-    def __init__(self, clock: Clock, our_name: str, folder: Path | None = None) -> None:
+    def __init__(
+        self, clock: Clock, our_name: str, contact: str = "", folder: Path | None = None
+    ) -> None:
         self._clock = clock
         self._our_name = our_name
+        self._contact = contact
         self._folder = folder
         self._tally = Tally(clock())
 
@@ -69,7 +72,7 @@ class TlsReports:
         span = f"{int(done.since.timestamp())}!{int(now.timestamp())}!{os.getpid()}"
         files = {
             f"{self._our_name}!{domain}!{span}.json": report  # RFC 8460 §5.1
-            for domain, report in done.reports(self._our_name, "", now).items()
+            for domain, report in done.reports(self._our_name, self._contact, now).items()
         }
         try:
             await asyncio.to_thread(_write, self._folder, files)

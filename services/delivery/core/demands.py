@@ -53,6 +53,14 @@ class Demand:
         """Whether a conversation in the clear will not do."""
         return self.level >= Level.ENCRYPTED
 
+    @property
+    def needs_tls(self) -> bool:
+        """Whether a server that does not offer TLS is left at once.
+
+        For REQUIRETLS what it offers is the answer, and a final one (RFC 8689 §4.2.1).
+        """
+        return self.is_strict and not self.relaxed and self.source is not Source.REQUIRETLS
+
     def met(self, version: str) -> str:
         """Return how a conversation under this demand went, for people."""
         if not version:
