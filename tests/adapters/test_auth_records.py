@@ -16,7 +16,7 @@ from services.auth.main import open_desk
 from services.auth.ports import TakenError
 from tests.support.auth import first_start
 from tests.support.fakes import make_platform
-from tests.support.mail import ANN, BOB, NOON
+from tests.support.mail import ANN, BOB, EVE, NOON
 
 CLIENT = "2001:db8::7"
 
@@ -78,7 +78,8 @@ async def test_the_lists_are_read(desk):
     policies = await desk.directory.policies()
 
     assert parse_client(CLIENT) in policies.black.clients
-    assert policies.white.senders == ("*@ours.test",)
+    assert policies.white.senders.match(ANN)
+    assert not policies.white.senders.match(EVE)
 
 
 async def test_settings_from_before_an_upgrade_get_defaults(desk):

@@ -158,6 +158,26 @@ async def test_a_disabled_user_gets_none_and_keeps_none(auth):
     assert await rule(auth) == "local-sender-spoof"
 
 
+@pytest.mark.parametrize("by", ["an administrator", "the user"])
+async def test_a_grant_ends_with_the_password_that_has_opened_it(auth, by):
+    await auth.made("/v1/users/ann/app-passwords", {"name": "phone", "purposes": ["send"]})
+    assert await collects(auth) is LoginVerdict.GRANTED
+    before = (await auth.call("GET", "/v1/users/ann/app-passwords")).body
+
+    if by == "the user":
+        passwords = {"current": PASSWORD, "new": "another secret"}
+        path, own = "/v1/whoami/password", {"login": "ann", "password": PASSWORD}
+        assert (await auth.call("PUT", path, passwords, **own)).status == 204
+    else:
+        await auth.changed("/v1/users/ann", {"full_name": "Ann"})
+        assert await rule(auth) == "collection-grant"
+        await auth.changed("/v1/users/ann", {"password": "another secret"})
+
+    assert await rule(auth) == "local-sender-spoof"
+    assert await listed(auth) == []
+    assert (await auth.call("GET", "/v1/users/ann/app-passwords")).body == before
+
+
 async def test_a_removed_user_leaves_no_grant(auth):
     await reports(auth)
 

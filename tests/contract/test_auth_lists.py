@@ -53,6 +53,16 @@ async def test_the_black_list_blocks_and_the_white_one_wins(auth):
     assert await rule(auth) == "blocked-address"
 
 
+async def test_one_entry_instead_of_another_is_noticed(auth):
+    await put(auth, "black", "sender", "stranger.test")
+    assert await rule(auth) == "blocked-address"
+
+    await auth.call("DELETE", "/v1/lists/black/sender/stranger.test")
+    await put(auth, "black", "sender", "other.test")
+
+    assert await rule(auth) == "relay-denied"
+
+
 async def test_lists_come_page_by_page_and_by_subject(auth):
     for subject, _, pattern in ENTRIES:
         await put(auth, "black", subject, pattern)

@@ -1,5 +1,6 @@
 """The directory's records, read in SQL: what decisions are made from."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -7,12 +8,12 @@ from ipaddress import ip_address
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, select, tuple_
+from sqlalchemy import Row, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.clock import Clock
 from kernel.model.address import Address, BadAddressError, parse_domain
-from services.auth.adapters import app_passwords
+from services.auth.adapters import app_passwords, audit
 from services.auth.adapters import tables as t
 from services.auth.adapters.database import Database
 from services.auth.core.directory import AppPassword, Domain, Entry, Key, Undelivered, User
@@ -49,6 +50,7 @@ class SqlRecords:
         self._names = dict(_names(hostname, addresses))
         self._never_lan = tuple(f"!{network}" for network in never_lan)
         self._granting = granting
+        self._lists: tuple[tuple[int, int], Mapping[str, AddressList]] | None = None
         self._return_key = return_key
 
     @property
@@ -62,7 +64,7 @@ class SqlRecords:
             domains = [domain_of(row) for row in await db.execute(select(t.domains))]
             networks = (await db.execute(select(t.networks.c.cidr))).scalars()
             listeners = await db.execute(select(t.listeners))
-            lists = await self._lists(db)
+            lists = await self._read_lists(db)
             return Policies(
                 hostname=self._hostname,
                 domains=self._names | {domain.name: domain for domain in domains},
@@ -102,11 +104,14 @@ class SqlRecords:
                 found[row.client] += (Grant(row.login, row.until),)
         return found
 
-    async def _lists(self, db: AsyncConnection) -> Mapping[str, AddressList]:
-        entries: dict[str, list[tuple[str, str]]] = {"black": [], "white": []}
-        for row in await db.execute(select(t.lists)):
-            entries[row.colour].append((row.subject, row.pattern))
-        return {colour: AddressList.of(pairs) for colour, pairs in entries.items()}
+    async def _read_lists(self, db: AsyncConnection) -> Mapping[str, AddressList]:
+        """Return both lists. They may be long, so they are read only once they have changed."""
+        count = await db.scalar(select(func.count()).select_from(t.lists)) or 0
+        edition = (await audit.newest(db, ["lists"]), count)
+        if self._lists is None or self._lists[0] != edition:
+            rows = (await db.execute(select(t.lists))).all()
+            self._lists = (edition, await asyncio.to_thread(_lists_of, rows))
+        return self._lists[1]
 
 
 def _names(hostname: str, addresses: Iterable[str]) -> Iterator[tuple[str, Domain]]:
@@ -120,6 +125,13 @@ def _names(hostname: str, addresses: Iterable[str]) -> Iterator[tuple[str, Domai
         with suppress(BadAddressError):  # a host may have a name that no domain may have
             name = parse_domain(text)
             yield name, Domain(name)
+
+
+def _lists_of(rows: Iterable[Row[Any]]) -> Mapping[str, AddressList]:
+    entries: dict[str, list[tuple[str, str]]] = {"black": [], "white": []}
+    for row in rows:
+        entries[row.colour].append((row.subject, row.pattern))
+    return {colour: AddressList.of(pairs) for colour, pairs in entries.items()}
 
 
 def domain_of(row: Row[Any]) -> Domain:

@@ -5,8 +5,9 @@ address, or in octet form (``192.168.1.*``).
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -35,6 +36,12 @@ class Networks:
 
     included: tuple[Network, ...] = ()
     excluded: tuple[Network, ...] = ()
+    _inside: "_Prefixes" = field(init=False, repr=False, compare=False)
+    _outside: "_Prefixes" = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_inside", _Prefixes.of(self.included))
+        object.__setattr__(self, "_outside", _Prefixes.of(self.excluded))
 
     @classmethod
     def of(cls, patterns: Iterable[str]) -> "Networks":
@@ -47,16 +54,34 @@ class Networks:
         return cls(tuple(wanted), tuple(unwanted))
 
     def __contains__(self, client: Client | None) -> bool:
-        if client is None or not self.included:
-            return False
-        if any(client in network for network in self.excluded):
-            return False
-        return any(client in network for network in self.included)
+        return client is not None and client in self._inside and client not in self._outside
 
     def names_loopback(self, client: Client) -> bool:
         """Whether ``client`` is in here by a network that is of loopback addresses alone."""
         return client in self and any(
             client in network for network in self.included if network.is_loopback
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Prefixes:
+    """Networks by version and length: however many there are, each length costs one look."""
+
+    lengths: tuple[tuple[int, int, frozenset[int]], ...]
+
+    @classmethod
+    def of(cls, networks: Iterable[Network]) -> "_Prefixes":
+        prefixes: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
+        for network in networks:
+            rest = network.max_prefixlen - network.prefixlen
+            prefixes[network.version, rest].add(int(network.network_address) >> rest)
+        return cls(tuple((*key, frozenset(found)) for key, found in prefixes.items()))
+
+    def __contains__(self, client: Client) -> bool:
+        address = int(client)
+        return any(
+            version == client.version and address >> rest in found
+            for version, rest, found in self.lengths
         )
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from kernel.model.questions import RelayQuestion
 from services.auth.core.lan import Client, Networks, is_too_wide, parse_network
-from services.auth.core.patterns import is_everybody, matches_any, parse_pattern
+from services.auth.core.patterns import Patterns, is_everybody, parse_pattern
 
 
 class Colour(StrEnum):
@@ -33,8 +33,8 @@ class AddressList:
     """The black list, or the white one."""
 
     clients: Networks = field(default_factory=Networks)
-    senders: tuple[str, ...] = ()
-    recipients: tuple[str, ...] = ()
+    senders: Patterns = field(default_factory=Patterns)
+    recipients: Patterns = field(default_factory=Patterns)
 
     @classmethod
     def of(cls, entries: Iterable[tuple[str, str]]) -> "AddressList":
@@ -44,16 +44,16 @@ class AddressList:
             patterns[subject].append(pattern)
         return cls(
             Networks.of(patterns[Subject.CLIENT]),
-            tuple(patterns[Subject.SENDER]),
-            tuple(patterns[Subject.RECIPIENT]),
+            Patterns.of(patterns[Subject.SENDER]),
+            Patterns.of(patterns[Subject.RECIPIENT]),
         )
 
     def names(self, client: Client | None, question: RelayQuestion) -> bool:
         """Whether the client, the sender or the recipient stands on this list."""
         return (
             client in self.clients
-            or matches_any(self.senders, question.sender)
-            or matches_any(self.recipients, question.recipient)
+            or self.senders.match(question.sender)
+            or self.recipients.match(question.recipient)
         )
 
 

@@ -5,7 +5,8 @@ does not count.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 from kernel.model.address import Address, BadAddressError, parse_domain
@@ -62,6 +63,56 @@ def matches_any(patterns: Collection[str], address: Address | None) -> bool:
     if address is None or not patterns:
         return False
     return any(_matches(pattern, address) for pattern in patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class Patterns:
+    """Many patterns: addresses, domains and suffixes are looked up; the ``others`` are tried."""
+
+    addresses: frozenset[tuple[str, str]] = frozenset()
+    domains: frozenset[str] = frozenset()
+    suffixes: frozenset[str] = frozenset()
+    others: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, patterns: Iterable[str]) -> "Patterns":
+        """Return an index of ``patterns``, which are in their canonical form."""
+        addresses: set[tuple[str, str]] = set()
+        domains: set[str] = set()
+        suffixes: set[str] = set()
+        others: list[str] = []
+        for pattern in patterns:
+            local, _, domain = pattern.rpartition("@")
+            parent = domain.removeprefix("*.")
+            if "*" in parent or ("*" in local and local != "*"):
+                others.append(pattern)
+            elif local in ("", "*"):
+                (domains if parent == domain else suffixes).add(parent)
+            elif parent == domain:
+                addresses.add((_meaning(local), domain))
+            else:
+                others.append(pattern)
+        return cls(frozenset(addresses), frozenset(domains), frozenset(suffixes), tuple(others))
+
+    def match(self, address: Address | None) -> bool:
+        """Whether one of them matches ``address``; none matches the null sender."""
+        if address is None:
+            return False
+        domain = address.domain
+        return (
+            domain in self.domains
+            or (address.local.casefold(), domain) in self.addresses
+            or (bool(self.suffixes) and any(above in self.suffixes for above in _above(domain)))
+            or matches_any(self.others, address)
+        )
+
+
+def _above(domain: str) -> Iterator[str]:
+    """Yield what follows each dot of a domain."""
+    _, dot, parent = domain.partition(".")
+    while dot:
+        yield parent
+        _, dot, parent = parent.partition(".")
 
 
 def _parse_local(local: str) -> str:

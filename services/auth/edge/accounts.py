@@ -116,9 +116,12 @@ def with_secrets(user: User, secrets: Secrets | None) -> User:
 async def store(
     change: Change, before: UserRecord, after: UserRecord, secrets: Secrets | None
 ) -> UserItem:
-    """Store a changed user, and say so; return what is shown of it."""
+    """Store a changed user, and say so; return what is shown of it.
+
+    Grants end with the password that has opened them: whoever else knew it is to be kept out.
+    """
     await users.change(change.db, before, after)
-    if after.user.disabled:
+    if after.user.disabled or secrets is not None:
         for client in await users.end_grants(change.db, after.user.login):
             change.note("removed", "grants", client, before={"login": after.user.login})
     item = item_of(after)

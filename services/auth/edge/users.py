@@ -156,7 +156,7 @@ async def show_user(_: Allowed, desk: AtDesk, tags: Seen, name: Name) -> UserIte
 async def change_user(
     who: Allowed, desk: AtDesk, tags: Held, name: Name, changes: UserChanges
 ) -> UserItem:
-    """Change some of a user's settings. Disabling a user ends what logins have granted."""
+    """Change some of a user's settings. What logins have granted ends with a new password too."""
     given = changes.given()
     async with desk.database.reading() as db:
         seen = await known_user(db, name)

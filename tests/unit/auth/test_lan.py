@@ -3,6 +3,8 @@
 from ipaddress import ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.auth.core.lan import (
     BadNetworkError,
@@ -63,6 +65,22 @@ def test_a_client_is_in_a_network_or_not():
     assert parse_client("192.168.1.66") not in lan
     assert parse_client("192.168.2.5") not in lan
     assert parse_client("2001:db8::1") not in lan
+
+
+CLIENTS = st.ip_addresses(network="10.0.0.0/28") | st.ip_addresses(network="2001:db8::/124")
+NETWORKS = st.builds(
+    lambda client, rest: ip_network((client, client.max_prefixlen - rest), strict=False),
+    CLIENTS,
+    st.integers(0, 5),
+)
+
+
+@given(st.lists(NETWORKS, max_size=5), st.lists(NETWORKS, max_size=3), CLIENTS)
+def test_many_networks_hold_what_one_after_the_other_does(wanted, unwanted, client):
+    is_in = any(client in network for network in wanted)
+    is_out = any(client in network for network in unwanted)
+
+    assert (client in Networks(tuple(wanted), tuple(unwanted))) is (is_in and not is_out)
 
 
 def test_an_ipv4_client_on_a_dual_stack_socket_is_the_same_client():

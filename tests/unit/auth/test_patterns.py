@@ -1,10 +1,13 @@
 """Patterns of addresses."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kernel.model.address import Address
 from services.auth.core.patterns import (
     BadPatternError,
+    Patterns,
     is_everybody,
     is_too_wide,
     matches_any,
@@ -32,6 +35,33 @@ from services.auth.core.patterns import (
 )
 def test_patterns(pattern, address, matches):
     assert matches_any((parse_pattern(pattern),), Address.parse(address)) is matches
+    assert Patterns.of([parse_pattern(pattern)]).match(Address.parse(address)) is matches
+
+
+LOCALS = st.sampled_from(["", "*@", "ann@", "a*@", '"a b"@', '"*"@', "joann@"])
+DOMAINS = st.sampled_from(
+    [
+        "ours.test",
+        "*.ours.test",
+        "sub.ours.test",
+        "*",
+        "*.test",
+        "*ours.test",
+        "*.*.test",
+        "o*.test",
+    ]
+)
+PATTERNS = st.builds(lambda local, domain: parse_pattern(local + domain), LOCALS, DOMAINS)
+ADDRESSES = st.builds(
+    lambda local, domain: Address.parse(f"{local}@{domain}"),
+    st.sampled_from(["ann", "ANN", "joann", '"a b"', '"*"', "x"]),
+    st.sampled_from(["ours.test", "sub.ours.test", "a.sub.ours.test", "yours.test", "other.test"]),
+)
+
+
+@given(st.lists(PATTERNS, max_size=6), st.none() | ADDRESSES)
+def test_many_patterns_match_what_one_after_the_other_does(patterns, address):
+    assert Patterns.of(patterns).match(address) is matches_any(patterns, address)
 
 
 def test_no_pattern_matches_the_null_sender():

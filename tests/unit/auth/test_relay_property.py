@@ -18,6 +18,7 @@ from services.auth.core.grants import Grant, Granting
 from services.auth.core.lan import Networks
 from services.auth.core.listener import ListenerSettings, RequireAuth
 from services.auth.core.lists import AddressList
+from services.auth.core.patterns import Patterns
 from services.auth.core.policies import Policies
 from services.auth.core.relay import decide
 from tests.support.mail import NOON
@@ -57,8 +58,8 @@ flags = st.booleans()
 lists = st.builds(
     AddressList,
     st.lists(st.sampled_from(NETWORKS), max_size=2).map(Networks.of),
-    patterns,
-    patterns,
+    patterns.map(Patterns.of),
+    patterns.map(Patterns.of),
 )
 tame_listeners = st.builds(
     ListenerSettings,
