@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult
 
 
 @dataclass
@@ -19,11 +19,16 @@ class Received:
 
 @dataclass
 class Sink:
-    """The remote. ``answer`` is asked at RCPT; ``None`` means that the recipient is fine."""
+    """The remote. ``answer`` is asked at RCPT; ``None`` means that the recipient is fine.
+
+    Where there are ``users`` (passwords by login), it takes mail of nobody else.
+    """
 
     port: int
     answer: Callable[[str], str | None] = lambda _: None
     received: list[Received] = field(default_factory=list)
+    users: dict[str, str] = field(default_factory=dict)
+    logins: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -44,7 +49,16 @@ class Sink:
         with self._lock:
             return [mail for mail in self.received if recipient in mail.recipients]
 
+    def authenticate(self, server, session, envelope, mechanism, data):
+        login, password = data.login.decode(), data.password.decode()
+        if self.users.get(login) != password:
+            return AuthResult(success=False, handled=False)
+        self.logins.append(login)
+        return AuthResult(success=True)
+
     async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+        if self.users and not session.authenticated:
+            return "530 5.7.0 Authentication required"
         refusal = self.answer(address)
         if refusal is not None:
             return refusal
@@ -62,6 +76,12 @@ class _PatientController(Controller):
     """aiosmtpd's controller, with room for long messages."""
 
     def factory(self) -> SMTP:
+        sink = self.handler
         return SMTP(
-            self.handler, hostname="remote.test", data_size_limit=60_000_000, loop=self.loop
+            sink,
+            hostname="remote.test",
+            data_size_limit=60_000_000,
+            loop=self.loop,
+            authenticator=sink.authenticate if sink.users else None,
+            auth_require_tls=not sink.users,
         )

@@ -1,4 +1,4 @@
-"""The five arrangements, set up by the very lines of docs/arrangements.md, and then tried out.
+"""The six arrangements, set up by the very lines of docs/arrangements.md, and then tried out.
 
 The page's addresses stand for such as this machine has. Embedded stacks are set up by the
 page's commands, brokered ones by its REST calls; then the page's checks are run, and mail is
@@ -282,6 +282,43 @@ def test_a_backup_mx(tmp_path):
             send(session, ELSEWHERE, ["boss@partner.test"], MESSAGE)
         (mail,) = wait_until(lambda: here.sink.to("boss@partner.test"), "the primary has the mail")
         assert b"(rule always-relay-recipient)" in mail.content
+
+
+def test_a_smart_host(tmp_path):
+    smart = Sink(free_port(), users={"us": PASSWORD}).start()
+    addresses = {
+        "smarthost.example.net:587": f"127.0.0.1:{smart.port}",
+        "--tls verified": "--tls opportunistic",  # this one is on the same machine, without TLS
+        "verified ": "opportunistic ",
+    }
+    try:
+        with arrangement("Smart host", tmp_path, addresses=addresses) as here:
+            here.stack.add_user(ANN)
+            here.set_up()
+            here.follow()
+
+            with here.stack.smtp("submission", login=ANN) as session:
+                send(session, ANN, [REMOTE, "boss@partner.test"], MESSAGE)
+            wait_until(lambda: smart.to(REMOTE), "the smart host has the mail")
+            wait_until(lambda: here.sink.to("boss@partner.test"), "the partner has the mail")
+            assert smart.logins == ["us"]
+            assert here.sink.to(REMOTE) == smart.to("boss@partner.test") == []
+
+            here.stack.call("auth", "/v1/routes/%2A", {"password": "wrong"}, "PATCH")
+            with here.stack.smtp("submission", login=ANN) as session:
+                mail = send(session, ANN, ["z@remote.test"], MESSAGE)
+            (row,) = wait_until(lambda: waiting_for(here.stack, mail), "it waits for the password")
+            assert "refuses our login" in row["why"]
+
+            here.stack.call("auth", "/v1/routes/%2A", {"password": PASSWORD}, "PATCH")
+            here.follow()
+            wait_until(lambda: smart.to("z@remote.test"), "it went at once")
+    finally:
+        smart.stop()
+
+
+def waiting_for(stack: Stack, mail: str) -> list[dict]:
+    return [row for row in stack.waiting() if row["mail"] == mail]
 
 
 class _Pop3(poplib.POP3):
