@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 from cyclopts import App, CycloptsError
 from pydantic import ValidationError
@@ -49,6 +50,9 @@ COMMANDS = {
     "parked": ("postroom.commands.parked:app", "Events that nobody could handle."),
     "status": ("postroom.commands.status:status", "Say whether everything works."),
 }
+
+AT_HOME = frozenset({"serve", "migrate"})
+"""Commands that need the services or the tables at hand."""
 
 OPTIONS = {
     "address": "ADDRESS",
@@ -93,10 +97,15 @@ def run(words: Sequence[str]) -> int:
 
 
 def build() -> App:
-    """Return the command with its subcommands, each imported when it is called."""
+    """Return the command with its subcommands, each imported when it is called.
+
+    Where it is alone, as in its own container, there is nothing to serve and no database.
+    """
     app = App(name="postroom", help=HELP, version=_version)
+    is_alone = not all(map(find_spec, ("migrations", "sqlalchemy")))
     for name, (place, purpose) in COMMANDS.items():
-        app.command(place, name=name, help=purpose)
+        if not (is_alone and name in AT_HOME):
+            app.command(place, name=name, help=purpose)
     return app
 
 
