@@ -1,11 +1,15 @@
 """The client's dialogue, octet by octet, without a socket."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernel.model.address import Address
 from kernel.model.reply import Reply
-from services.delivery.core.mailing import NEEDS_8BITMIME, Mailing
+from services.delivery.core.login import NO_LOGIN, Credentials
+from services.delivery.core.mailing import NEEDS_8BITMIME, TOO_MANY, Mailing, stuffed
 from services.delivery.core.settle import NO_ANSWER
 from services.delivery.core.smtp_client import NOT_SMTP, Phase, SmtpClient
 from tests.support.mail import ANN, BOB, CAT, make_envelope
@@ -299,18 +303,240 @@ def test_only_an_idle_connection_says_goodbye():
     assert client.replies == {BOB: NO_ANSWER}
 
 
-lines = st.sampled_from([OK, GO, b"450 x\r\n", b"550 x\r\n", b"421 x\r\n", b"?\r\n", b"250-x\r\n"])
+COMMAND = re.compile(
+    rb"(EHLO|HELO) us\.test\r\n|STARTTLS\r\n|RSET\r\n|DATA\r\n"
+    rb"|MAIL FROM:<ann@ours\.test>( SIZE=\d+)?( BODY=8BITMIME)?\r\n"
+    rb"|RCPT TO:<(ann|bob|cat)@(ours|elsewhere)\.test>\r\n"
+    rb"|AUTH [A-Z0-9-]+( =|( [A-Za-z0-9+/]+=*))?\r\n"
+    rb"|BDAT (?P<size>\d+)(?P<last> LAST)?\r\n"
+)
+LOGIN_LINE = re.compile(rb"([A-Za-z0-9+/]+=*)?\r\n")
+CONTENT = b".hi\r\n..\r\nGr\xc3\xbc\xc3\x9fe\r\n"
 
 
-@given(st.lists(lines | st.binary(max_size=8)), st.sampled_from([PIPELINING, LOCK_STEP]))
-def test_whatever_the_server_says_everybody_gets_one_answer(answers, ehlo):
-    client = make_client(ehlo)
-    client.begin(make_mailing(ANN, BOB, CAT))
+class Listener:
+    """A server's ear: takes nothing but well-formed SMTP, and knows a whole content."""
+
+    def __init__(self, client, *, streamed):
+        self.client = client
+        self.streamed = streamed
+        self.has_content = False
+        self.chunks = b""
+
+    def begin(self):
+        self.has_content = False
+        self.chunks = b""
+        self.hear_commands(self.client.begin(make_mailing(ANN, BOB, CAT, **self.content())))
+        self.check()
+
+    def content(self):
+        return {"content": CONTENT, "streamed": self.streamed}
+
+    def say(self, piece):
+        before = self.client.phase
+        said = self.client.receive(piece)
+        self.check()  # who has the message now has said so after the whole of it
+        if before is Phase.AUTH and self.client.phase is Phase.AUTH and said:
+            assert LOGIN_LINE.fullmatch(said)
+        elif said.endswith(b"\r\n.\r\n") or said == b".\r\n":
+            assert said in (stuffed(CONTENT), stuffed(b""))
+            self.has_content = said != stuffed(b"")
+        else:
+            self.hear_commands(said)
+        if self.client.phase is Phase.HANDSHAKE:
+            self.hear_commands(self.client.secured())
+        if self.client.phase is Phase.CONTENT:
+            self.hear_stream()
+
+    def hear_stream(self):
+        by_data = self.client._stuffer is not None
+        said = b"".join([self.client.piece(CONTENT[:5]), self.client.last_piece(CONTENT[5:])])
+        if by_data:
+            assert said == stuffed(CONTENT)
+            self.has_content = True
+        else:
+            self.hear_commands(said)
+
+    def hear_commands(self, said):
+        while said:
+            command = COMMAND.match(said)
+            assert command, said
+            said = said[command.end() :]
+            if command["size"]:
+                self.chunks += said[: int(command["size"])]
+                said = said[int(command["size"]) :]
+                if command["last"]:
+                    assert self.chunks == CONTENT
+                    self.has_content, self.chunks = True, b""
+
+    def check(self):
+        if any(reply.is_positive for reply in self.client.replies.values()):
+            assert self.has_content
+
+
+SAID = [OK, GO, b"220 x\r\n", b"235 x\r\n", b"334 YQ==\r\n", b"450 x\r\n", b"550 x\r\n"]
+SAID += [b"421 x\r\n", b"502 x\r\n", b"452 4.5.3 x\r\n", b"552 x\r\n", b"?\r\n", b"250-x\r\n", b"2"]
+SAID += [b"250-x\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN CRAM-MD5 SCRAM-SHA-256\r\n250 SIZE\r\n"]
+GREAT = b"250-x\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 8BITMIME\r\n"
+LIMITED = b"250-x\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=2 MAILMAX=3\r\n"
+SAID += [GREAT, LIMITED, PIPELINING, b"250-x\r\n250-CHUNKING\r\n250 8BITMIME\r\n"]
+said = st.lists(st.sampled_from(SAID) | st.binary(max_size=4), max_size=8)
+usual = [OK, OK, OK, OK, GO, OK, OK, OK, GO, OK]
+usual_openings = st.sampled_from([GREAT, LIMITED, PIPELINING]).map(
+    lambda ehlo: [b"220 x\r\n", ehlo]
+)
+usual_answers = st.integers(0, len(usual)).map(lambda count: usual[:count])
+
+
+@st.composite
+def pieces(draw, usually):
+    """What a server may say: for a while what it mostly is, then anything, cut anywhere."""
+    wire = b"".join([*draw(usually), *(draw(said) if draw(st.booleans()) else [])])
+    match draw(st.sampled_from(["line by line", "in one breath", "in shreds"])):
+        case "line by line":
+            return wire.splitlines(keepends=True)
+        case "in one breath":
+            return [wire]
+        case _:
+            cuts = sorted(draw(st.lists(st.integers(0, len(wire)), max_size=8)))
+            return [wire[a:b] for a, b in zip([0, *cuts], [*cuts, len(wire)], strict=True)]
+
+
+@given(
+    opening=pieces(usual_openings),
+    mails=st.lists(pieces(usual_answers), min_size=1, max_size=3),
+    use_tls=st.booleans(),
+    mechanism=st.none()
+    | st.sampled_from(["", "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "XOAUTH2"]),
+    streamed=st.booleans(),
+)
+def test_whatever_the_server_says_everybody_gets_one_answer(
+    opening, mails, use_tls, mechanism, streamed
+):
+    """And nothing but SMTP is said to it, and nobody has a message that did not go out whole."""
+    login = None if mechanism is None else Credentials("ann", "x", mechanism, "nonce")
+    client = SmtpClient("us.test", use_tls=use_tls, credentials=login)
+    listener = Listener(client, streamed=streamed)
+    for piece in opening:
+        listener.say(piece)
+
+    for mail in mails:
+        if client.phase is not Phase.IDLE:
+            return
+        listener.begin()
+        for piece in mail:
+            listener.say(piece)
+        if client.phase is not Phase.IDLE:
+            client.lose()
+        listener.check()
+        assert set(client.replies) == {ANN, BOB, CAT}
+        codes = {reply.code for reply in client.replies.values()}
+        assert all(200 <= code < 300 or 400 <= code < 600 for code in codes)
+
+
+def test_a_chunk_goes_with_the_envelope_where_both_are_offered():
+    client = make_client(GREAT)
+
+    assert client.begin(make_mailing(BOB)) == MAIL + TO_BOB + b"BDAT 4 LAST\r\nhi\r\n"
+    assert client.committed
+    say(client, OK + OK + OK)
+    assert codes(client) == {BOB: 250}
+
+
+@pytest.mark.parametrize(
+    ("answers", "committed"),
+    [
+        ((), True),
+        ((b"421 x\r\n",), False),
+        ((OK, b"421 x\r\n"), False),
+        ((OK, OK, b"421 x\r\n"), True),
+        ((b"550 x\r\n", b"503 x\r\n", b"503 x\r\n"), False),
+        ((OK, b"550 x\r\n", b"503 x\r\n"), False),
+    ],
+)
+def test_a_lost_chunk_may_have_been_taken_unless_it_was_said_otherwise(answers, committed):
+    client = make_client(GREAT)
+    client.begin(make_mailing(BOB))
 
     say(client, *answers)
     client.lose()
 
-    assert set(client.replies) == {ANN, BOB, CAT}
-    assert all(reply.code < 300 or reply.code >= 400 for reply in client.replies.values())
-    if any(reply.is_positive for reply in client.replies.values()):
-        assert client.committed
+    assert client.committed is committed
+
+
+def test_a_stream_goes_in_chunks_whose_answers_are_not_waited_for():
+    client = make_client(GREAT)
+    assert client.begin(make_mailing(BOB, streamed=True)) == MAIL + TO_BOB
+    say(client, OK + OK)
+
+    assert client.piece(b".a") == b"BDAT 2\r\n.a"
+    assert client.piece(b"b") == b"BDAT 1\r\nb"
+    say(client, OK)
+    assert client.last_piece(b"c") == b"BDAT 1 LAST\r\nc"
+    say(client, OK)
+    assert client.replies == {}
+    say(client, b"554 no\r\n")
+
+    assert codes(client) == {BOB: 554}
+    assert client.begin(make_mailing(BOB)) == b"RSET\r\n"
+
+
+def test_more_than_a_hundred_recipients_are_told_in_several_transactions():
+    crowd = [Address(f"r{n}", "elsewhere.test") for n in range(250)]
+    client = make_client()
+    told = [client.begin(make_mailing(*crowd)).count(b"RCPT")]
+
+    for count in (100, 100, 50):
+        _, *answers = say(client, OK * (1 + count) + GO, OK)
+        told += [answer.count(b"RCPT") for answer in answers if answer]
+
+    assert told == [100, 100, 50]
+    assert set(codes(client).values()) == {250}
+    assert len(client.replies) == 250
+
+
+def test_a_stream_flows_once_and_whoever_is_too_many_waits():
+    client = make_client(b"250-x\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=1\r\n")
+    client.begin(make_mailing(BOB, CAT, streamed=True))
+    say(client, OK + OK + GO)
+    client.last_piece(b"hi\r\n")
+    say(client, OK)
+
+    assert client.replies[BOB].code == 250
+    assert client.replies[CAT] == TOO_MANY
+
+
+def test_a_connection_is_spent_after_as_many_mails_as_the_server_wants():
+    client = make_client(b"250-x\r\n250-PIPELINING\r\n250 LIMITS MAILMAX=1\r\n")
+    assert not client.is_spent
+
+    client.begin(make_mailing(BOB))
+    say(client, OK + OK + GO, OK)
+
+    assert client.is_spent
+
+
+@pytest.mark.parametrize("words", [b"250-there\r\n250-AUTH PLAIN\r\n250 AUTH=LOGIN CRAM-MD5\r\n"])
+def test_what_is_offered_twice_is_offered_once(words):
+    assert make_client(words).offers == {"AUTH": "PLAIN LOGIN CRAM-MD5"}
+
+
+def test_no_login_and_no_promise_counts_in_the_clear():
+    credentials = Credentials("ann", "x")
+    client = make_client(b"250-x\r\n250-REQUIRETLS\r\n250 AUTH PLAIN\r\n", credentials=credentials)
+
+    assert client.failure == NO_LOGIN
+    assert "REQUIRETLS" not in client.offers
+
+
+def test_tls_from_the_first_octet_comes_before_the_greeting():
+    client = SmtpClient(
+        "us.test", implicit_tls=True, use_tls=True, credentials=Credentials("a", "b")
+    )
+    assert client.phase is Phase.HANDSHAKE
+    client.secured()
+
+    assert client.receive(b"220 x\r\n") == b"EHLO us.test\r\n"
+    said = client.receive(b"250-x\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n")
+
+    assert said == b"AUTH PLAIN AGEAYg==\r\n"
