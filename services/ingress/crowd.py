@@ -64,7 +64,11 @@ class Crowd:
         return len(self._guests)
 
     def admit(self, guest: Guest, listener: Listener, client: str) -> Reply | None:
-        """Let ``guest`` in, or return why not. Whoever is let in must be let out."""
+        """Let ``guest`` in, or return why not. Whoever is let in must be let out.
+
+        A guest that is in already is counted as this client from now on.
+        """
+        self.let_out(guest)
         name = listener.name
         total, own = self._counts[name, ""], self._counts[name, client]
         if total >= listener.max_connections or own >= listener.max_connections_per_ip:

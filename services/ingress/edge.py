@@ -158,9 +158,15 @@ class Connection(Asking, Keeping):
         self.transport.close()
 
     def _introduced(self, effect: effects.Introduced) -> None:
-        """Know the client by its own address; its place in the crowd is that of who brings it."""
+        """Know the client by its own address, if there is a place for it."""
         _log.info("introduced", session=self._name(), client=effect.client)
         self._client = effect.client
+        doorway = self._entrance.doorway()
+        refusal = replies.NOT_YET if doorway is None else self._admission_to_crowd(doorway)
+        if refusal is not None:
+            metrics.turned_away(self._entrance.name).inc()
+        if self._core is not None:
+            self._step(self._core.introduced, refusal)
 
     def _pause(self, effect: effects.Pause) -> None:
         self.loop.call_later(effect.seconds, self._resume)

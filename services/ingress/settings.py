@@ -105,7 +105,7 @@ class Settings(CertificateSettings, ListeningSettings, CheckSettings):
         validation_alias="POSTROOM_XCLIENT",
         description="Networks of mail servers and proxies, parted by commas, which may say by "
         "XCLIENT whose connection they pass on. What they say of the client's address is "
-        "believed, so name nobody else; it counts for rules, and connections still count for them.",
+        "believed, so name nobody else; it counts for rules and for limits.",
     )
     self_test: bool = Field(
         default=True,

@@ -137,6 +137,56 @@ async def test_who_waits_is_greeted_and_the_lan_does_not_wait(tmp_path):
         house.auth.admission = ADMITTED
 
 
+CLIENT, OTHER = "203.0.113.9", "203.0.113.10"
+FRONTS = pytest.mark.parametrize(
+    ("setting", "words", "said"),
+    [
+        ("xclient", "EHLO front\r\nXCLIENT ADDR={}\r\n", ["220", "250", "220"]),
+        ("balancers", "PROXY TCP4 {} 192.0.2.1 4711 25\r\n", ["220"]),
+    ],
+    ids=["XCLIENT", "PROXY"],
+)
+
+
+@FRONTS
+async def test_connections_are_those_of_whom_a_front_speaks_for(tmp_path, setting, words, said):
+    async with strangers_house(tmp_path, **{setting: ("127.0.0.1",)}) as house:
+        await house.change("mx", max_connections_per_ip=2)
+        for who, last in ((CLIENT, "220"), (CLIENT, "220"), (CLIENT, "421"), (OTHER, "220")):
+            _, codes = await say(house, words.format(who).encode(), len(said))
+            assert codes == [*said[:-1], last]
+
+        assert house.ingress.crowd.size == 3
+        for first in house.clients[:2]:
+            await first.close()
+        await soon(lambda: house.ingress.crowd.size == 1)
+        _, codes = await say(house, words.format(CLIENT).encode(), len(said))
+        assert codes[-1] == "220"
+
+
+@FRONTS
+async def test_what_it_sends_counts_for_whom_a_front_speaks(tmp_path, setting, words, said):
+    async with strangers_house(tmp_path, **{setting: ("127.0.0.1",)}) as house:
+        await house.change("mx", message_rate_per_ip=(Rate(1, 3_600),))
+
+        for who, last in ((CLIENT, "250"), (CLIENT, "450"), (OTHER, "250")):
+            lines = words.format(who).encode() + HELLO + MAIL + ANN
+            _, codes = await say(house, lines, len(said) + 3)
+            assert codes[-1] == last
+
+
+@FRONTS
+async def test_who_guesses_is_shut_out_and_the_front_is_not(tmp_path, setting, words, said):
+    limits = {"max_unknown_per_hour": 2, "max_errors": 50}
+    async with strangers_house(tmp_path, **{setting: ("127.0.0.1",)}, **limits) as house:
+        lines = words.format(CLIENT).encode() + HELLO + MAIL + NOBODY * 3
+        await say(house, lines, len(said) + 5)
+
+        for who, last in ((CLIENT, "421"), (OTHER, "220")):
+            _, codes = await say(house, words.format(who).encode(), len(said))
+            assert codes[-1] == last
+
+
 async def test_half_a_command_now_and_then_keeps_nobody_in(tmp_path):
     async with open_house(tmp_path, idle_timeout=SHORT) as house:
         client = await house.connect()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from datetime import timedelta
 from enum import Enum
 
+from kernel.model.envelope import Body
 from kernel.model.questions import (
     AdmissionAnswer,
     BareLineEnds,
@@ -50,6 +51,7 @@ WAITS = (
     effects.StartTls,
     effects.Take,
     effects.Seal,
+    effects.Introduced,
 )
 NOTES = (effects.Limited, effects.Refused, effects.Rejected)
 TLS = effects.Tls("TLSv1.3", "TLS_AES_256_GCM_SHA384", b"binding")
@@ -202,6 +204,9 @@ class Conversation:
                 self.check(self.core.admitted(answer))
             case effects.Pause():
                 self.check(self.core.resumed())
+            case effects.Introduced():
+                full = how is Say.LATER
+                self.check(self.core.introduced(replies.TOO_MANY_CONNECTIONS if full else None))
             case effects.Decide():
                 self.decide(question, how)
             case effects.Login():
@@ -260,7 +265,7 @@ class Conversation:
                 self.check_decide(effect)
             case effects.Take(offer, content):
                 self.check_offer(offer)
-                check_content(content)
+                check_content(offer, content)
             case effects.Open(offer, head):
                 self.check_offer(offer)
                 assert self.open is None
@@ -270,7 +275,7 @@ class Conversation:
                 self.content.append(octets)
             case effects.Seal():
                 assert self.open is not None
-                check_content(b"".join(self.content))
+                check_content(self.open, b"".join(self.content))
                 self.open = None
             case effects.Spill():
                 assert self.open is not None or self.is_closed
@@ -329,9 +334,10 @@ def check_replies(octets: bytes) -> None:
         assert max(map(len, lines)) <= MAX_REPLY_LINE, reply[0]
 
 
-def check_content(content: bytes) -> None:
-    """Line ends are CRLF, and it is not too much."""
-    assert content.count(b"\r") == content.count(b"\n") == content.count(b"\r\n")
+def check_content(offer: effects.Offer, content: bytes) -> None:
+    """Line ends are CRLF, unless it is binary, and it is not too much."""
+    is_binary = offer.body is Body.BINARY
+    assert is_binary or content.count(b"\r") == content.count(b"\n") == content.count(b"\r\n")
     assert len(content) <= MAX_MESSAGE
 
 

@@ -11,6 +11,8 @@ WORDS = (
     b"MAIL FROM:<bob@elsewhere.test>\r\n",
     b"MAIL FROM:<> BODY=BINARYMIME SIZE=10\r\n",
     b"MAIL FROM:<bob@elsewhere.test> SMTPUTF8 RET=HDRS ENVID=a+2Bb REQUIRETLS\r\n",
+    b"MAIL FROM:<bob@elsewhere.test> BODY=BINARYMIME\r\n",
+    b"BDAT 9\r\na\nb\r\n\x00\r\n.BDAT 3 LAST\r\n\r\r\n",
     b"MAIL FROM:<bob@elsewhere.test> HOLDFOR=60\r\n",
     b"MAIL FROM:<bob@elsewhere.test> HOLDUNTIL=2026-01-05T13:00:00+01:00\r\n",
     b"MAIL FROM:<\xc3\xa4@elsewhere.test> SMTPUTF8\r\n",

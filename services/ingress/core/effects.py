@@ -1,7 +1,7 @@
 """What a session wants done, and the facts it hands along.
 
-A session says `Admit`, `Pause`, `Decide`, `Login`, `StartTls`, `Take` or `Seal` and then waits for
-the answer; what the client sends meanwhile stands in line.
+A session says `Admit`, `Pause`, `Decide`, `Login`, `StartTls`, `Take`, `Seal` or `Introduced` and
+then waits for the answer; what the client sends meanwhile stands in line.
 """
 
 from dataclasses import dataclass
@@ -167,7 +167,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Introduced:
-    """Somebody trusted has said that it speaks for this client."""
+    """Somebody trusted says that it speaks for this client. Answer: `Session.introduced`."""
 
     client: str
 

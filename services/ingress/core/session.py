@@ -1,8 +1,8 @@
 """Session: one client's conversation, without its socket (RFC 5321).
 
-Octets go in and effects come out. After `Admit`, `Pause`, `Decide`, `Login`, `StartTls`, `Take` and
-`Seal` the session waits for the answer, and reads on once it is given. Nothing here waits,
-looks at a clock or touches a network. However the octets are cut, the same is said.
+Octets go in and effects come out. After `Admit`, `Pause`, `Decide`, `Login`, `StartTls`, `Take`,
+`Seal` and `Introduced` the session waits for the answer, and reads on once it is given. Nothing
+here waits, looks at a clock or touches a network. However the octets are cut, the same is said.
 """
 
 import re
@@ -212,9 +212,16 @@ class Session(Receiving):
                 self._tls = replace(self._tls, certificate="", holder="")
             self._helo_name, self._is_extended = "", False
             self._reset()
-            self._want(Introduced(client))
             self._is_in, self._is_introduced = False, True
-            self._enter()
+            self._wait_for(Introduced(client))
+
+    def introduced(self, refusal: Reply | None) -> list[Effect]:
+        """Answer `Introduced`: why there is no place for that client, or None."""
+        self.is_waiting = False
+        if refusal is not None:
+            return self.end(refusal)
+        self._enter()
+        return self._proceed()
 
     # The small commands.
 

@@ -82,6 +82,9 @@ class Talk:
                 self.asked += questions
                 self.batches.append(len(questions))
                 self.answer(lambda: self.core.decided([decide(q) for q in questions]))
+            case effects.Introduced():
+                self.others.append(effect)
+                self.answer(lambda: self.core.introduced(None))
             case effects.Pause(seconds):
                 self.pauses.append(seconds)
                 self.answer(self.core.resumed)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingress.core.effects import Admit, Introduced
+from services.ingress.core.replies import TOO_MANY_CONNECTIONS
 from services.ingress.core.xclient import parse_xclient
 from tests.unit.ingress.talk import ENVELOPE, GREETING, HELLO, LISTENER, TLS, talk
 
@@ -66,6 +67,17 @@ def test_all_that_follows_is_about_whom_the_front_speaks_for():
     assert [question.client for question in one.asked] == ["203.0.113.9"]
     [(offer, _)] = one.mails
     assert (offer.client, offer.helo) == ("203.0.113.9", "client.example")
+
+
+def test_there_has_to_be_a_place_for_it():
+    one = trusted(HELLO, answering=False)
+
+    one.send(FROM_THERE + HELLO)
+    assert one.codes == ["250"]
+    one.act(one.core.introduced(TOO_MANY_CONNECTIONS))
+
+    assert one.codes == ["250", "421"]
+    assert one.core.is_closed
 
 
 def test_everything_begins_anew():
