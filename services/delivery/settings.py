@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from kernel.model.address import Address
@@ -55,11 +55,17 @@ Rates = Annotated[
 Lanes = Annotated[tuple[Literal["local", "remote"], ...], NoDecode, BeforeValidator(_listed)]
 
 
+def _once_each(families: tuple[Family, ...]) -> tuple[Family, ...]:
+    return tuple(dict.fromkeys(families))
+
+
 def _address(text: str) -> str:
     return str(ip_address(text))
 
 
-Families = Annotated[tuple[Family, ...], NoDecode, BeforeValidator(split_words)]
+Families = Annotated[
+    tuple[Family, ...], NoDecode, BeforeValidator(split_words), AfterValidator(_once_each)
+]
 Machines = Annotated[
     tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode, BeforeValidator(split_words)
 ]
@@ -114,7 +120,7 @@ class Settings(NamesSettings):
         default=None,
         description="Where these policies are kept across a restart; workers may share it.",
     )
-    ca_file: Path | None = Field(
+    ca_file: FilePath | None = Field(
         default=None,
         description="Authorities (PEM) whose certificates prove a server, and those of policies; "
         "without it, the system's.",

@@ -28,8 +28,6 @@ class Hosts:
         Where ``signed`` DNS has named it, what DNS says of its certificate counts, and not to
         know that is not to know the server (RFC 7672 §2.1). Raises `NamesUnavailableError`.
         """
-        if _is_address(name):
-            return (Host(name, name, port),)
         kinds = ("AAAA" if family is Family.IPV6 else "A" for family in self._families)
         asked = (self.names.ask(name, kind) for kind in kinds)
         answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -47,8 +45,11 @@ class Hosts:
     async def find_named(self, name: str, port: int) -> tuple[Host, ...]:
         """Return the addresses of a server that an operator has named.
 
-        The system may know names that DNS does not: of containers, and those in a file.
+        It may be an address. The system may know names that DNS does not: of containers, and
+        those in a file.
         """
+        if _is_address(name):
+            return (Host(name, name, port),)
         try:
             found = await self.find(name, port, signed=True)
         except NamesUnavailableError:

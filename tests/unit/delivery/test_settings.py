@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
+from services.delivery.core.routes import Family
 from services.delivery.core.schedule import LADDER
 from services.delivery.core.smtp_client import Phase
 from services.delivery.settings import Settings
@@ -92,3 +93,17 @@ def test_warnings_can_be_turned_off(monkeypatch):
     monkeypatch.setenv("POSTROOM_DELIVERY_WARN_AFTER", "0")
 
     assert not Settings().warn_after
+
+
+def test_kinds_of_addresses_are_preferred_in_their_order_and_counted_once():
+    assert Settings(families="ipv6, ipv4,ipv6").families == (Family.IPV6, Family.IPV4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"families": ""}, {"families": "ipx"}, {"our_addresses": "mx.test"}, {"ca_file": "/nowhere"}],
+    ids=["no family", "no such family", "a name", "a file that is not there"],
+)
+def test_what_tells_nobody_where_mail_goes_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        Settings(**wrong)
