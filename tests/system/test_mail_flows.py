@@ -70,6 +70,27 @@ def test_one_message_reaches_local_and_remote_recipients(stack, sink):
     assert together.recipients == ["one@mixed.test", "two@mixed.test"]
 
 
+def test_what_comes_back_of_forwarded_mail_finds_its_sender(stack, sink):
+    """SPF would not let us send in Eve's name: so we send in ours, and hand on what comes back."""
+    stack.call("auth", "/v1/aliases", {"address": "away@ours.test", "targets": ["ann@new.test"]})
+    with stack.smtp() as session:
+        send(session, "eve@stranger.test", ["away@ours.test", "bob@new.test"], message("onward"))
+
+    (direct,) = wait_until(lambda: sink.to("bob@new.test"), "Bob has it")
+    (onward,) = wait_until(lambda: sink.to("ann@new.test"), "Ann has it at her new address")
+    assert direct.sender == "eve@stranger.test"
+    assert re.fullmatch(r"SRS0=\w{8}=\w\w=stranger\.test=eve@ours\.test", onward.sender)
+
+    forged = onward.sender.replace("=stranger.test=eve", "=stranger.test=mallory")
+    with stack.smtp() as session:
+        send(session, "", [onward.sender.lower()], message("it bounced"))
+        session.mail("")
+        assert session.rcpt(forged)[0] == 550
+    (back,) = wait_until(lambda: sink.to("eve@stranger.test"), "Eve hears of it")
+    assert back.sender == "<>"
+    assert b"it bounced" in back.content
+
+
 def test_an_alias_reaches_each_of_its_members_once(stack, sink):
     targets = [ANN, BEN, "member@remote.test"]
     stack.call("auth", "/v1/aliases", {"address": "team@ours.test", "targets": targets})
