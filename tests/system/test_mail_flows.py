@@ -2,9 +2,11 @@
 
 import email
 import email.policy
+import itertools
 import os
 import re
 
+import dkim
 import pytest
 from flufl.bounce import all_failures
 
@@ -68,6 +70,39 @@ def test_one_message_reaches_local_and_remote_recipients(stack, sink):
     assert len(in_mailbox(stack, ANN, "mixed")) == 1
     (together,) = sink.to("one@mixed.test")
     assert together.recipients == ["one@mixed.test", "two@mixed.test"]
+
+
+def test_what_our_people_send_is_signed_and_so_is_our_own_report(stack, sink):
+    keys = "/v1/domains/ours.test/dkim"
+    records = {}
+    for algorithm in ("rsa", "ed25519"):
+        status, key = stack.call("auth", keys, {"algorithm": algorithm})
+        assert status == 201, key
+        records[key["record"]["name"]] = key["record"]["text"].encode()
+        stack.call("auth", f"{keys}/{key['selector']}", {"state": "active"}, "PATCH")
+    sink.answer = lambda r: "550 5.1.1 No such user" if r == "nobody@signed.test" else None
+
+    tries = itertools.count()
+
+    def signatures_of(content):
+        checked = dkim.DKIM(content)
+        find = lambda name, **_: records[name.decode().removesuffix(".")]  # noqa: E731
+        return [checked.verify(idx=number, dnsfunc=find) for number in (0, 1)]
+
+    def arrives_signed():
+        recipient = f"bob{next(tries)}@signed.test"
+        with stack.smtp() as session:
+            send(session, "dora@signed.test", [recipient], message("signed"))
+        (mail,) = wait_until(lambda: sink.to(recipient), "the remote has it")
+        return mail.content if mail.content.count(b"DKIM-Signature") == len(records) else b""
+
+    content = wait_until(arrives_signed, "delivery has heard of the keys")
+    assert signatures_of(content) == [True, True]
+
+    with stack.smtp() as session:
+        send(session, "dora@signed.test", ["nobody@signed.test"], message("to nobody"))
+    (report,) = wait_until(lambda: sink.to("dora@signed.test"), "the report is there")
+    assert signatures_of(report.content) == [True, True]
 
 
 def test_what_comes_back_of_forwarded_mail_finds_its_sender(stack, sink):

@@ -135,25 +135,19 @@ def what_is_signed(names: Sequence[str], body_hash: bytes) -> tuple[str, ...]:
 
 def unsigned(name: str, tags: Sequence[str]) -> HeaderField:
     """Return a signature's field up to its ``b=``. Raises `ValueError` for what is not ASCII."""
-    value = ";\r\n\t".join((*_gathered(tags), "b="))
-    return HeaderField(name.lower(), f"{name}: {value}".encode("ascii"))
+    lines = [f"{name}: {tags[0]}"]
+    for tag in (*tags[1:], "b="):
+        if len(lines[-1]) + len(tag) < _WIDTH and tag != "b=":
+            lines[-1] += f"; {tag}"
+        else:
+            lines.append(tag)
+    return HeaderField(name.lower(), ";\r\n\t".join(lines).encode("ascii"))
 
 
 def signed(field: HeaderField, signature: bytes) -> HeaderField:
     """Return the field with its signature, in lines that everybody can take."""
     octets = _FOLD.join(wrap(_base64(signature), _WIDTH)).encode()
     return HeaderField(field.name, field.raw + octets)
-
-
-def _gathered(tags: Sequence[str]) -> list[str]:
-    """Return the tags, short ones together, in lines."""
-    lines = [tags[0]]
-    for tag in tags[1:]:
-        if len(lines[-1]) + len(tag) < _WIDTH:
-            lines[-1] += f"; {tag}"
-        else:
-            lines.append(tag)
-    return lines
 
 
 def _base64(octets: bytes) -> str:

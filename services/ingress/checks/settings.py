@@ -49,8 +49,8 @@ class CheckSettings(NamesSettings):
 
     authenticate: bool = Field(
         default=True,
-        description="Check SPF, DKIM and DMARC of mail from strangers, and say what came of it in "
-        "an `Authentication-Results` field.",
+        description="Check SPF, DKIM, ARC and DMARC of mail from strangers, and say what came of "
+        "it in an `Authentication-Results` field.",
     )
     dmarc: Dmarc = Field(
         default=Dmarc.ANNOTATE,
