@@ -30,6 +30,7 @@ COMMANDS = {
     "apppassword": ("postroom.commands.apppasswords:app", "Passwords for one program each."),
     "import": ("postroom.commands.import_:import_", "Take users over from another server."),
     "domain": ("postroom.commands.domains:app", "Domains whose mail is ours."),
+    "dns": ("postroom.commands.dns:app", "What DNS should say of a domain, and says."),
     "alias": ("postroom.commands.aliases:app", "Addresses that stand for others."),
     "network": ("postroom.commands.networks:app", "Networks of the LAN, whose machines may relay."),
     "listener": ("postroom.commands.listeners:app", "Listeners, and what each allows."),

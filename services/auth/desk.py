@@ -25,6 +25,7 @@ from services.auth.keys import Keys
 from services.auth.logins import Logins
 from services.auth.relaying import Relaying
 from services.auth.sending import SendingOffice
+from services.auth.surveying import Surveyor
 
 BROADCAST_PATIENCE = 2.0  # seconds; whoever misses it is right again after a few seconds
 LONGEST_KEY = 512  # characters, as in the table
@@ -99,6 +100,7 @@ class Desk:
     sending: SendingOffice
     seal: Seal | None
     dns: Callable[[], NameServers]
+    surveyor: Surveyor
     passwords: Passwords
     keys: Keys
     bus: Bus

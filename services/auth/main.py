@@ -37,6 +37,7 @@ from services.auth.ports import DirectoryUnavailableError
 from services.auth.relaying import Relaying
 from services.auth.sending import SendingOffice
 from services.auth.settings import ChallengeSecretsFor, Settings
+from services.auth.surveying import Surveyor
 from services.auth.upkeep import Upkeep
 
 NAME = "auth"
@@ -100,6 +101,7 @@ def _desk(
         return_key=return_key,
     )
     directory = Directory(records)
+    dns = partial(NameServers.of, settings)
     return Desk(
         database=db,
         directory=directory,
@@ -114,7 +116,10 @@ def _desk(
         greylisting=Greylisting(db, platform.clock, errands),
         sending=SendingOffice(db, secrecy.seal, return_key, records.names),
         seal=secrecy.seal,
-        dns=partial(NameServers.of, settings),
+        dns=dns,
+        surveyor=Surveyor(
+            platform.settings.hostname, settings.public_addresses, dns, platform.clock
+        ),
         passwords=passwords,
         keys=Keys(db, platform.clock),
         bus=platform.bus,

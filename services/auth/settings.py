@@ -91,6 +91,14 @@ class Settings(NamesSettings):
         "`user@[192.0.2.1]` with one of them is local, like mail for `POSTROOM_HOSTNAME`; loopback "
         "always is.",
     )
+    public_addresses: Annotated[
+        tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode, BeforeValidator(split_words)
+    ] = Field(
+        default=(),
+        validation_alias="POSTROOM_PUBLIC_ADDRESSES",
+        description="The IP addresses from which our mail comes, as the world sees them, parted by "
+        "commas; for `postroom dns check`. Empty: those that DNS has of `POSTROOM_HOSTNAME`.",
+    )
     grant_time: Duration = Field(
         default=timedelta(minutes=5),
         gt=timedelta(0),

@@ -10,7 +10,7 @@ from kernel.model.address import Address
 from kernel.model.events import MailRouted
 from kernel.model.reply import Reply
 from kernel.model.sending import Route
-from services.delivery.core.mtasts import StsPolicy
+from kernel.mtasts import StsPolicy
 from services.delivery.core.routes import Host
 
 

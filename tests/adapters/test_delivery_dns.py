@@ -6,6 +6,7 @@ import pytest
 
 from kernel.clock import system_clock
 from kernel.model.sending import Route, Target
+from kernel.mtasts import parse_policy
 from kernel.names import NameServers
 from services.delivery.adapters.dns import DnsDirections, Ourselves, RoutedDirections
 from services.delivery.adapters.hosts import Hosts, is_this_machine
@@ -19,7 +20,6 @@ from services.delivery.core.exchangers import (
     NO_TARGET,
     NULL_MX,
 )
-from services.delivery.core.mtasts import parse_policy
 from services.delivery.core.routes import Family, Host, parse_routes
 from services.delivery.ports import Site
 from tests.support.names import SERVFAIL, name_server

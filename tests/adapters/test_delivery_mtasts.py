@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiohttp import web
 
+from kernel.mtasts import LARGEST, Mode
 from kernel.names import NameServers
 from services.delivery.adapters import mtasts
 from services.delivery.adapters.mtasts import StsPolicies, Web
 from services.delivery.adapters.tlsrpt import TlsReports
-from services.delivery.core.mtasts import LARGEST, Mode
 from tests.support.certificates import Authority
 from tests.support.names import SERVFAIL, name_server
 

@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from kernel.clock import system_clock
 from kernel.model.sending import Route, Sending, TlsPolicy
+from kernel.mtasts import parse_policy
 from services.delivery.adapters.dialling import Dialler, Dialling
 from services.delivery.adapters.preparing import Preparer
 from services.delivery.adapters.smtp import SmtpCourier
 from services.delivery.adapters.tlsrpt import TlsReports
 from services.delivery.core.dane import Dane
 from services.delivery.core.demands import NOT_NAMED
-from services.delivery.core.mtasts import parse_policy
 from services.delivery.core.routes import Host
 from services.delivery.core.smtp_client import Phase
 from services.delivery.fellows import Fellows

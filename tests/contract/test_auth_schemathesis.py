@@ -2,12 +2,15 @@
 
 import asyncio
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from services.auth.core.login import PATIENCE, Patience
-from tests.support.auth import TOKEN, served_auth
+from services.auth.settings import Settings
+from tests.support.auth import SECRET_KEY, TOKEN, served_auth
+from tests.support.names import name_server
 
 ANN = {"address": "ann@ours.test", "password": "a secret"}
 
@@ -33,6 +36,15 @@ def patience(monkeypatch):
         monkeypatch.setitem(PATIENCE, subject, Patience(free=1_000_000))
 
 
+@asynccontextmanager
+async def auth_on(database):
+    """Serve auth; the names that it is asked about do not exist."""
+    async with name_server({}) as names:
+        settings = Settings(secret_key=SECRET_KEY, name_servers=(names.address,))
+        async with served_auth(database, auth=settings) as auth:
+            yield auth
+
+
 async def findings(auth, folder, *options, credential):
     """Return what schemathesis has to say if it has found anything."""
     config = folder / "schemathesis.toml"
@@ -54,7 +66,7 @@ async def findings(auth, folder, *options, credential):
 
 
 async def test_nothing_contradicts_the_description(tmp_path):
-    async with served_auth(f"sqlite+aiosqlite:///{tmp_path}/postroom.db") as auth:
+    async with auth_on(f"sqlite+aiosqlite:///{tmp_path}/postroom.db") as auth:
         await auth.made("/v1/users", ANN)
 
         found = await findings(
@@ -76,7 +88,7 @@ async def test_nothing_contradicts_it_for_users_themselves(tmp_path):
 
 
 async def test_nothing_contradicts_it_over_postgresql(database_url, tmp_path):
-    async with served_auth(database_url) as auth:
+    async with auth_on(database_url) as auth:
         await auth.made("/v1/users", ANN)
 
         brief = ("--phases=coverage,stateful", "--max-examples=1", "--max-time=15")

@@ -16,6 +16,7 @@ from services.auth.edge import (
     app_passwords,
     audit,
     dkim,
+    dns,
     domains,
     explaining,
     grants,
@@ -39,6 +40,7 @@ LONGEST_BODY = 524_288  # octets
 ROUTERS = [
     domains.router,
     dkim.router,
+    dns.router,
     routes.router,
     app_passwords.router,
     users.router,

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from kernel.model.reply import Reply
 from kernel.model.sending import Route, route_for
+from kernel.mtasts import StsPolicy
 from kernel.names import NamesUnavailableError
 from services.delivery.adapters.hosts import Hosts, is_this_machine
 from services.delivery.adapters.tlsrpt import TlsReports
@@ -23,7 +24,6 @@ from services.delivery.core.exchangers import (
     is_ourselves,
     order,
 )
-from services.delivery.core.mtasts import StsPolicy
 from services.delivery.core.routes import Host
 from services.delivery.core.tlsrpt import Failure, Policy, PolicyKind, Result
 from services.delivery.ports import Directions, Site

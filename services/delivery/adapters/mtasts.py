@@ -18,10 +18,7 @@ import structlog
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from kernel.clock import Clock
-from kernel.names import NameServers, NamesUnavailableError
-from services.delivery.adapters.hosts import Hosts
-from services.delivery.adapters.tlsrpt import TlsReports
-from services.delivery.core.mtasts import (
+from kernel.mtasts import (
     LARGEST,
     BadPolicyError,
     Mode,
@@ -29,6 +26,9 @@ from services.delivery.core.mtasts import (
     parse_policy,
     policy_id,
 )
+from kernel.names import NameServers, NamesUnavailableError
+from services.delivery.adapters.hosts import Hosts
+from services.delivery.adapters.tlsrpt import TlsReports
 from services.delivery.core.routes import Family
 from services.delivery.core.tlsrpt import Failure, Policy, PolicyKind, Result
 

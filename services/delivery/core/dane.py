@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from services.delivery.core.names import covers
+from kernel.hostnames import covers
 
 DANE_TA, DANE_EE = 2, 3  # RFC 7671 §5: the issuer's certificate, the server's own
 _WHOLE, _KEY = 0, 1

@@ -5,8 +5,8 @@ from enum import IntEnum, StrEnum
 
 from kernel.model.reply import Reply
 from kernel.model.sending import Route, TlsPolicy
+from kernel.mtasts import StsPolicy
 from services.delivery.core.dane import Dane
-from services.delivery.core.mtasts import StsPolicy
 from services.delivery.core.routes import Host
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.model.sending import Route, TlsPolicy
+from kernel.mtasts import parse_policy
 from services.delivery.core.dane import Dane
 from services.delivery.core.demands import (
     IN_THE_CLEAR,
@@ -17,7 +18,6 @@ from services.delivery.core.demands import (
     demand_for,
     is_stray,
 )
-from services.delivery.core.mtasts import parse_policy
 from services.delivery.core.routes import Host
 
 MX = "mx.x.test"

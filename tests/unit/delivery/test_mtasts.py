@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.delivery.core.mtasts import (
+from kernel.hostnames import covers
+from kernel.mtasts import (
     LONGEST,
     MOST_HOSTS,
     BadPolicyError,
@@ -15,7 +16,6 @@ from services.delivery.core.mtasts import (
     parse_policy,
     policy_id,
 )
-from services.delivery.core.names import covers
 
 POLICY = """\
 version: STSv1

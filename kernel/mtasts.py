@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from services.delivery.core.names import covers
+from kernel.hostnames import covers
 
 LARGEST = 64 * 1024  # octets of a policy: more is none (RFC 8461 §3.3)
 LONGEST = 31_557_600  # seconds: a year (§3.2)
