@@ -56,6 +56,11 @@ def configure(log_format: str, level: str) -> None:
     _outlet.choose(lines, pretty=pretty, quiet=number > logging.INFO)
 
 
+def is_quiet() -> bool:
+    """Whether nobody would read a note, so that its facts need not be gathered."""
+    return _outlet.is_quiet
+
+
 class Lines:
     """Writes log lines in order; while an event loop runs, those of a moment go together."""
 

@@ -9,6 +9,8 @@ from services.ingress.core.effects import Offer, Refused, Rejected
 def accepted(offer: Offer, envelope: Envelope) -> None:
     """Note that a message is ours."""
     metrics.messages(offer.listener, "accepted").inc()
+    if maillog.is_quiet():
+        return
     maillog.note(
         "accepted",
         offer.id,

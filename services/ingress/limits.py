@@ -84,12 +84,14 @@ class Limits:
         *,
         is_new: bool,
     ) -> RelayAnswer:
+        allowance = _allowance(listener, question, answer)
+        if allowance is None:
+            return answer
         if answer.stranger and self._is_out(listener.name, question.client, now):
             return RelayAnswer(replies.TOO_MANY_GUESSES, "unknown-recipients", stranger=True)
         if answer.stranger and answer.reply.status == replies.NOBODY:
             self._guessed(listener.name, question.client, now)
-        allowance = _allowance(listener, question, answer)
-        if allowance is None or not answer.reply.is_positive:
+        if not answer.reply.is_positive:
             return answer
         limit = self._exceeded(listener.name, allowance, now, is_new=is_new)
         if not limit:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import structlog
@@ -72,11 +72,16 @@ class _House:
     callers: set[Caller] = field(default_factory=set)
 
     def entrance(self, name: str) -> Entrance:
-        doorway_of = lru_cache(maxsize=1)(self._doorway)
+        made: Doorway | None = None
 
         def doorway() -> Doorway | None:
+            nonlocal made
             listener = self.policies.current(name)
-            return None if listener is None or self.crowd.is_leaving else doorway_of(listener)
+            if listener is None or self.crowd.is_leaving:
+                return None
+            if made is None or made.listener is not listener:
+                made = self._doorway(listener)
+            return made
 
         intake = Intake(self.platform, self.pressure, self.panel)
         return Entrance(

@@ -83,7 +83,9 @@ class Pressure:
         It may be the one that tries: what became of others does not count any more.
         """
         causes = [Cause.BUS] if self._platform.bus.trouble() else []
-        return refusal([*causes, *(self._measured.keys() & {Cause.ROOM})])
+        if Cause.ROOM in self._measured:
+            causes.append(Cause.ROOM)
+        return refusal(causes)
 
     def failed(self, cause: Cause, why: str) -> None:
         """Note that a mail could not be published, or stored."""
@@ -94,11 +96,13 @@ class Pressure:
 
     def stored(self) -> None:
         """Note that a mail was stored."""
-        self._breakers.pop(Cause.STORING, None)
-        self._tell()
+        if self._breakers.pop(Cause.STORING, None) is not None:
+            self._tell()
 
     def published(self) -> None:
         """Note that a mail was published, whether or not it had to be stored."""
+        if not self._breakers:
+            return
         self._breakers.pop(Cause.PUBLISHING, None)
         storing = self._breakers.get(Cause.STORING)
         if storing is not None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, ParamSpec
+from typing import Any, ClassVar, TypeVarTuple, Unpack
 
 import structlog
 from aiosmtpd.smtp import SMTP
@@ -16,7 +16,7 @@ from services.ingress.core.watch import Watch
 from services.ingress.entrance import Entrance
 from services.ingress.upload import Upload
 
-P = ParamSpec("P")
+A = TypeVarTuple("A")
 Acts = Mapping[type[effects.Effect], Callable[[Any, Any], None]]
 """How each effect is carried out, by a method."""
 
@@ -50,19 +50,17 @@ class Stepping(SMTP):
         self._is_stepping = False
         self._next_step: Callable[[], list[effects.Effect]] | None = None
 
-    def _step(
-        self, step: Callable[P, list[effects.Effect]], *args: P.args, **options: P.kwargs
-    ) -> None:
+    def _step(self, step: Callable[[Unpack[A]], list[effects.Effect]], *args: *A) -> None:
         """Let the session take a step, and do what it wants done.
 
         An answer that is there at once is the next step, and waits for the end of this one.
         """
         if self._is_stepping:
-            self._next_step = partial(step, *args, **options)
+            self._next_step = partial(step, *args)
             return
         self._is_stepping = True
         try:
-            self._take_step(step, *args, **options)
+            self._take_step(step, *args)
             while (next_step := self._next_step) is not None:
                 self._next_step = None
                 self._take_step(next_step)
@@ -70,14 +68,12 @@ class Stepping(SMTP):
             self._is_stepping = False
         self._regulate()
 
-    def _take_step(
-        self, step: Callable[P, list[effects.Effect]], *args: P.args, **options: P.kwargs
-    ) -> None:
+    def _take_step(self, step: Callable[[Unpack[A]], list[effects.Effect]], *args: *A) -> None:
         core = self._core
         if core is None:
             return
         try:
-            self._act(step(*args, **options))
+            self._act(step(*args))
         except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
             _log.exception("a step failed", session=self._name())
             self._act(core.stumble())

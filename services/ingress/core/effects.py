@@ -6,6 +6,7 @@ then waits for the answer; what the client sends meanwhile stands in line.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from kernel.model.address import Address
 from kernel.model.envelope import Body, MailId, Recipient
@@ -28,9 +29,10 @@ class Tls:
     holder: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """A message that a client offers: its transaction up to DATA, and who the client is.
+
+    A tuple: of so many fields, that is made in a third of a frozen dataclass's time.
 
     ``rules`` names the rule that let each recipient in, in the order of ``recipients``.
     ``stranger`` is what auth says of the client: nothing tells who it is.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from kernel.model.address import Address, BadAddressError
 from kernel.model.envelope import Body, Recipient
@@ -41,8 +41,7 @@ _NOTIFY = ("SUCCESS", "FAILURE", "DELAY")
 _POSTMASTER = "postmaster"
 
 
-@dataclass(frozen=True, slots=True)
-class MailCommand:
+class MailCommand(NamedTuple):
     """What MAIL says. ``size`` is 0 when the client does not say how big its message is.
 
     It may say when the message shall go on, by one of ``hold_for`` and ``hold_until``.
@@ -89,7 +88,8 @@ def parse_mail(
     if {"hold_for", "hold_until"} <= fields.keys():
         return replies.BAD_PARAMETER
     try:
-        sender = None if _NULL_PATH.match(argument) else _mailbox(match[1])
+        is_null = not match[1] and _NULL_PATH.match(argument)
+        sender = None if is_null else _mailbox(match[1])
         command = MailCommand(sender, **fields)
     except BadAddressError:
         return replies.BAD_SENDER
@@ -120,7 +120,7 @@ def _recipient(text: str, domain: str) -> Address:
 
 
 def _mailbox(text: str) -> Address:
-    if len(f"<{text}>".encode()) > _MAX_PATH:
+    if len(text.encode()) + len("<>") > _MAX_PATH:
         raise BadAddressError(f"the path is longer than {_MAX_PATH} octets")
     return Address.parse(text)
 
@@ -139,9 +139,11 @@ _Reader = Callable[[str], _Fields | None]
 
 
 def _parameters(text: str | None, readers: Mapping[str, _Reader]) -> _Fields | Reply:
+    if not text:
+        return {}
     fields: _Fields = {}
     seen: set[str] = set()
-    for word in filter(None, text.split(" ")) if text else ():
+    for word in filter(None, text.split(" ")):
         match = _PARAMETER.fullmatch(word)
         keyword = match[1].upper() if match else ""
         if match is None or keyword in seen:
@@ -225,6 +227,15 @@ _RCPT_PARAMETERS: Mapping[str, _Reader] = {"NOTIFY": _notify, "ORCPT": _orcpt}
 
 def _mail_parameters(*, extended: bool, tls: bool, holds: bool) -> Mapping[str, _Reader]:
     """Return what is on offer: REQUIRETLS under TLS alone (RFC 8689 §3)."""
-    if not extended:
-        return {}
-    return {**_MAIL_PARAMETERS, **(_UNDER_TLS if tls else {}), **(_WHERE_HELD if holds else {})}
+    return _OFFERED[tls, holds] if extended else {}
+
+
+_OFFERED: Mapping[tuple[bool, bool], Mapping[str, _Reader]] = {
+    (tls, holds): {
+        **_MAIL_PARAMETERS,
+        **(_UNDER_TLS if tls else {}),
+        **(_WHERE_HELD if holds else {}),
+    }
+    for tls in (False, True)
+    for holds in (False, True)
+}

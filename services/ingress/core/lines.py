@@ -41,6 +41,8 @@ class Lines:
 
     def follows(self, verb: bytes) -> bool:
         """Return whether the next line is there in full and begins with ``verb``."""
+        if self._at == len(self._octets):
+            return False
         start = self._octets[self._at : self._at + len(verb)]
         return start.upper() == verb and self._octets.find(_CRLF, self._at) > 0
 

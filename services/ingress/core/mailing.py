@@ -79,9 +79,10 @@ class Mailing(Identity):
         return too_big or self._refuse_hold(command) or self._doorway.at_mail()
 
     def _refuse_hold(self, command: MailCommand) -> Reply | None:
-        until, now = self._release(command), self._doorway.now()
-        too_long = until is not None and until > now + self._doorway.max_hold
-        return replies.HELD_TOO_LONG if too_long else None
+        until = self._release(command)
+        if until is None or until <= self._doorway.now() + self._doorway.max_hold:
+            return None
+        return replies.HELD_TOO_LONG
 
     def _release(self, command: MailCommand) -> datetime | None:
         """Return when the mail may go on (RFC 4865); None for at once."""
@@ -122,9 +123,11 @@ class Mailing(Identity):
 
     def _goes_on(self, mail: Transaction) -> bool:
         """Whether the next recipient is here already and can be asked about with this one."""
-        bound = min(_BATCH, self._errors_left)
-        room = mail.room(self._doorway.listener.max_recipients)
-        return len(mail.pending) < bound and room > 0 and self._lines.follows(b"RCPT")
+        return (
+            self._lines.follows(b"RCPT")
+            and len(mail.pending) < min(_BATCH, self._errors_left)
+            and mail.room(self._doorway.listener.max_recipients) > 0
+        )
 
     def _ask(self, mail: Transaction) -> None:
         questions = tuple(
@@ -194,8 +197,8 @@ class Mailing(Identity):
             ),
             tls=self._tls,
             sender=mail.mail.sender,
-            recipients=mail.recipients,
-            rules=mail.rules,
+            recipients=tuple(mail.recipients.values()),
+            rules=tuple(mail.rules),
             submitter=mail.submitter,
             body=mail.mail.body,
             smtputf8=mail.mail.smtputf8,

@@ -32,12 +32,12 @@ class Reception:
         self._gathered: list[bytes] = []
         self._is_open = False
         self._bad_head: Reply | None = None
-
-    @property
-    def refusal(self) -> Reply | None:
+        self.refusal: Reply | None = None
         """Why the message cannot be taken, or None."""
+
+    def _judge(self) -> None:
         bare = replies.BARE_LINE_END if self._line_ends.is_bad else None
-        return judge_size(self._size, self._max_size) or bare or self._bad_head
+        self.refusal = judge_size(self._size, self._max_size) or bare or self._bad_head
 
     def feed(self, octets: bytes) -> list[Effect]:
         """Take in ``octets`` of the content; return what to do now."""
@@ -60,6 +60,7 @@ class Reception:
 
     def _keep(self, octets: bytes) -> list[Effect]:
         self._size += len(octets)
+        self._judge()
         if self.refusal is not None:
             return self.abandon()
         if self._is_open:
@@ -89,7 +90,7 @@ class Reception:
         content = b"".join(self._gathered)
         self._gathered.clear()
         if self.refusal is None:
-            self._bad_head = judge_head(content[:_WHOLE], self._max_hops)
+            self.refusal = self._bad_head = judge_head(content[:_WHOLE], self._max_hops)
         return content
 
 

@@ -155,14 +155,15 @@ class Session(Receiving):
     # Reading.
 
     def _proceed(self) -> list[Effect]:
-        while self._may_read() and self._read():
-            pass
+        goes_on = True
+        while goes_on and self._may_read():
+            if self._chunk is not None:
+                goes_on = self._read_chunk(self._chunk)
+            elif self._data is not None:
+                goes_on = self._read_data(self._data)
+            else:
+                goes_on = self._read_line()
         return self._flush()
-
-    def _read(self) -> bool:
-        if self._chunk is not None:
-            return self._read_chunk(self._chunk)
-        return self._read_line() if self._data is None else self._read_data(self._data)
 
     def _read_line(self) -> bool:
         line = self._lines.next()
@@ -191,7 +192,7 @@ class Session(Receiving):
     def _refuse_line(self, line: bytes, verb: bytes) -> Reply | None:
         if len(line) > _MAX_COMMANDS.get(verb, MAX_COMMAND):
             return replies.AUTH_LINE_TOO_LONG if verb == b"AUTH" else replies.LINE_TOO_LONG
-        if not line or _CONTROL.search(line) or not _is_utf8(line):
+        if not line or _CONTROL.search(line) or not (line.isascii() or _is_utf8(line)):
             return replies.BAD_LINE
         if verb not in _COMMANDS or (verb == b"XCLIENT" and not self._is_trusted):
             return replies.UNKNOWN_COMMAND

@@ -19,13 +19,13 @@ class Speech:
         self._unknown = 0
         self._penalty = 0
         self._unheard = 0
-        self._said: list[bytes] = []
+        self._said = b""
         self._effects: list[Effect] = []
 
     def _say(self, reply: Reply) -> None:
         if not self.is_closed:
             octets = reply.lines()
-            self._said.append(octets)
+            self._said += octets
             self._unheard += len(octets)
 
     def _complain(self, reply: Reply) -> None:
@@ -82,8 +82,8 @@ class Speech:
 
     def _say_now(self) -> None:
         if self._said:
-            self._effects.append(Say(b"".join(self._said)))
-            self._said.clear()
+            self._effects.append(Say(self._said))
+            self._said = b""
 
     def _flush(self) -> list[Effect]:
         """Return what is to be done; while an answer is due, what was said waits for it."""

@@ -5,7 +5,7 @@
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 
@@ -23,7 +23,7 @@ def fields_before(offer: Offer, head: bytes, hostname: str, now: datetime) -> by
 
     Where a body begins at once, an empty line keeps it from being taken for header.
     """
-    date = _date(now.replace(microsecond=0))
+    date = _date(int(now.timestamp()))
     fields = _received(offer, hostname, date)
     begins_with_header = has_header(head)
     if offer.listener != RELAY:
@@ -36,8 +36,8 @@ def fields_before(offer: Offer, head: bytes, hostname: str, now: datetime) -> by
 
 
 @lru_cache(maxsize=4)
-def _date(second: datetime) -> str:
-    return format_datetime(second)
+def _date(second: int) -> str:
+    return format_datetime(datetime.fromtimestamp(second, UTC))
 
 
 def _received(offer: Offer, hostname: str, date: str) -> str:

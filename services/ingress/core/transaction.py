@@ -24,32 +24,24 @@ class Transaction:
         self.pending: list[Pending] = []
         self.was_refused = False
         self.was_put_off = False
-        self._accepted: dict[Address, tuple[Recipient, RelayAnswer]] = {}
-
-    @property
-    def recipients(self) -> tuple[Recipient, ...]:
+        self.recipients: dict[Address, Recipient] = {}
         """Everybody who was let in, once each, in order."""
-        return tuple(recipient for recipient, _ in self._accepted.values())
-
-    @property
-    def rules(self) -> tuple[str, ...]:
+        self.rules: list[str] = []
         """The rule that let each of `recipients` in."""
-        return tuple(answer.rule for _, answer in self._accepted.values())
-
-    @property
-    def submitter(self) -> str:
+        self.submitter = ""
         """Under whose name the mail counts: the first that a decision gave."""
-        return next((a.submitter for _, a in self._accepted.values() if a.submitter), "")
-
-    @property
-    def is_from_stranger(self) -> bool:
+        self.is_from_stranger = False
         """Whether a decision said so."""
-        return any(answer.stranger for _, answer in self._accepted.values())
 
     def room(self, max_recipients: int) -> int:
         """Return how many more recipients may be asked about."""
-        return max_recipients - len(self._accepted) - len(self.pending)
+        return max_recipients - len(self.recipients) - len(self.pending)
 
     def accept(self, recipient: Recipient, answer: RelayAnswer) -> None:
         """Let ``recipient`` in. Named twice, the first time counts."""
-        self._accepted.setdefault(recipient.address, (recipient, answer))
+        if recipient.address in self.recipients:
+            return
+        self.recipients[recipient.address] = recipient
+        self.rules.append(answer.rule)
+        self.submitter = self.submitter or answer.submitter
+        self.is_from_stranger |= answer.stranger
