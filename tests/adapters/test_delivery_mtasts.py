@@ -11,10 +11,17 @@ from aiohttp import web
 from kernel.mtasts import LARGEST, Mode
 from kernel.names import NameServers
 from services.delivery.adapters import mtasts
+from services.delivery.adapters.connection import Connection
+from services.delivery.adapters.dialling import Dialler, Dialling
+from services.delivery.adapters.dns import DnsDirections, Ourselves
+from services.delivery.adapters.hosts import Hosts
 from services.delivery.adapters.mtasts import StsPolicies, Web
 from services.delivery.adapters.tlsrpt import TlsReports
+from services.delivery.core.demands import NOT_NAMED
+from services.delivery.core.smtp_client import Phase
 from tests.support.certificates import Authority
 from tests.support.names import SERVFAIL, name_server
+from tests.support.remote import remote
 
 X = "x.test"
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -32,6 +39,7 @@ class WebServer:
     headers: dict = field(default_factory=dict)
     asked: list = field(default_factory=list)
     port: int = 0
+    tls: ssl.SSLContext = None
 
     async def show(self, request):
         self.asked.append(f"{request.host.partition(':')[0]}{request.path}")
@@ -56,7 +64,7 @@ async def serving(folder, *names):
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
     await site.start()
-    server.port = runner.addresses[0][1]
+    server.port, server.tls = runner.addresses[0][1], context
     try:
         yield server, ssl.create_default_context(cadata=authority.pem)
     finally:
@@ -254,3 +262,52 @@ async def test_of_too_many_the_oldest_is_forgotten(house, tmp_path, monkeypatch)
 
         assert policies._kept.keys() == {"y.test"}
     assert [file.name for file in (tmp_path / "kept").iterdir()] == ["y.test.json"]
+
+
+OF_ANOTHER = POLICY.replace("mx: mx", "mx: other")
+OFFERS_TLS, PLAIN = "250-there.test\r\n250 STARTTLS", "250-there.test\r\n250 PIPELINING"
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        (POLICY, "TLSv1.3, verified by MTA-STS"),
+        (POLICY.replace("mx: mx", "mx: other"), NOT_NAMED),
+        (
+            POLICY.replace("mx: mx", "mx: other").replace("enforce", "testing"),
+            "TLSv1.3, unverified",
+        ),
+        ("version: STSv1\nmode: none\nmax_age: 60\n", "TLSv1.3, unverified"),
+    ],
+    ids=["kept to", "another server", "tested", "none"],
+)
+async def test_mail_keeps_to_what_its_domain_says(tmp_path, text, outcome):
+    zone = {
+        ("_mta-sts.x.test", "TXT"): ["v=STSv1; id=1;"],
+        ("mta-sts.x.test", "A"): ["127.0.0.1"],
+        (X, "MX"): ["10 mx.x.test."],
+        ("mx.x.test", "A"): ["127.0.0.1"],
+    }
+    async with (
+        name_server(zone) as names,
+        serving(tmp_path, "mta-sts.x.test", "mx.x.test") as (server, trust),
+        remote(tls=server.tls, ehlo=[OFFERS_TLS, PLAIN]) as there,
+    ):
+        server.text = text
+        house = House(names, server, trust)
+        async with house.policies() as policies:
+            opened = await open_connection(house, policies, there.port)
+
+    assert outcome == (opened.host.secured if isinstance(opened, Connection) else opened)
+
+
+async def open_connection(house, policies, port):
+    """Go the way of mail for the domain, until a server greets us."""
+    hosts = Hosts(NameServers([house.names.address]))
+    ways = DnsDirections(hosts, Ourselves("us.test"), port, house.reports, policies)
+    dialling = Dialling("us.test", dict.fromkeys(Phase, 5.0), connect_timeout=5)
+    dialler = Dialler(dialling, house.trust, house.reports)
+    opened = await dialler.open(await ways.find(X), lambda _: None)
+    if isinstance(opened, Connection):
+        opened.close()
+    return opened
