@@ -149,7 +149,7 @@ class Directory:
                 self._grants.drop(notice.key or None)
             case "app-passwords":
                 self._users.drop()
-            case "lockouts" | "api-keys":
+            case "lockouts" | "api-keys" | "routes" | "dkim-keys":
                 pass
             case _:
                 self._drop_all()

@@ -27,6 +27,7 @@ from services.ledger.views import (
     Retried,
     Retry,
     Story,
+    Text,
     Waiting,
 )
 
@@ -85,7 +86,7 @@ def _show_mails(app: FastAPI, desk: Desk) -> None:
 def _show_waiting(app: FastAPI, desk: Desk) -> None:
     @app.get("/v1/waiting")
     async def waiting(
-        limit: Limit = 50, after: str = "", domain: Domain | None = None, sender: str | None = None
+        limit: Limit = 50, after: str = "", domain: Domain | None = None, sender: Text | None = None
     ) -> Page[Waiting]:
         """List what waits, soonest first."""
         found = await desk.reading.waiting(WaitingFilter(domain, sender), _place(after), limit)

@@ -20,6 +20,7 @@ from kernel.model.events import (
 )
 from migrations.upgrade import upgrade
 from services.ledger.adapters import database as adapter
+from services.ledger.adapters import waiting as waiting_room
 from services.ledger.adapters.books import SqlBooks
 from services.ledger.adapters.database import Database
 from services.ledger.adapters.reading import MailFilter, Reading
@@ -511,6 +512,17 @@ async def test_waiting_legs_can_be_made_due_together(room, reading, wanted, mean
     assert await room.retry_all(wanted, NOON) == 0
 
     assert {leg.envelope.id for leg in await taken(room)} == meant
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 4])
+async def test_however_many_wait_all_are_made_due(room, monkeypatch, at_once):
+    monkeypatch.setattr(waiting_room, "MADE_DUE_AT_ONCE", at_once)
+    legs = [leg_of(f"mail{n}", Remote("a.test")) for n in range(3)]
+    await room.put([deferred(leg, due=AN_HOUR_LATER) for leg in legs], NOON)
+
+    assert await room.retry_all(WaitingFilter(), NOON) == 3
+
+    assert len(await taken(room)) == 3
 
 
 async def test_what_is_on_the_bus_again_is_not_made_due(room):

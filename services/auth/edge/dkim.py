@@ -71,7 +71,8 @@ class KeyChanges(Body):
     state: Literal[KeyState.ACTIVE, KeyState.RETIRED] | None = Field(
         default=None,
         description="`active`: it signs, and the one of its algorithm that did so is retired; "
-        "`retired`: it signs no more. Leave its record in DNS for some days: mail is on its way.",
+        "`retired`: it signs no more. Leave its record in DNS for some days: mail is on its way. "
+        "Whether DNS has it is not asked here, but by `published`.",
     )
 
 

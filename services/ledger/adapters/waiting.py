@@ -29,6 +29,7 @@ from services.ledger.core.record import Records
 from services.ledger.core.release import WaitingLeg
 
 BURIED_AT_ONCE = 1000
+MADE_DUE_AT_ONCE = 5000
 
 _log = structlog.get_logger("ledger")
 
@@ -147,11 +148,20 @@ class SqlWaitingRoom:
             return (await connection.execute(query)).rowcount > 0
 
     async def retry_all(self, wanted: WaitingFilter, now: datetime) -> int:
-        """Make these legs due now; return how many were not."""
+        """Make these legs due now; return how many were not.
+
+        Some at a time: whoever else writes has to wait no longer than for these.
+        """
         micros = to_micros(now)
-        later = waiting.update().where(*wanted.conditions(), waiting.c.due > micros)
-        async with self._database.writing() as connection:
-            return (await connection.execute(later.values(due=micros))).rowcount
+        later = sa.select(waiting.c.id).where(*wanted.conditions(), waiting.c.due > micros)
+        some = waiting.c.id.in_(later.order_by(waiting.c.due).limit(MADE_DUE_AT_ONCE))
+        made_due = 0
+        while True:
+            async with self._database.writing() as connection:
+                done = await connection.execute(waiting.update().where(some).values(due=micros))
+            made_due += done.rowcount
+            if done.rowcount < MADE_DUE_AT_ONCE:
+                return made_due
 
     async def next_due(self) -> datetime | None:
         """Return when the next leg that nobody has taken is due."""

@@ -226,6 +226,8 @@ async def test_a_crowd_that_is_looked_up_again_has_its_limit(seconds):
         ("app-passwords", "ann/phone", ["users"]),
         ("lockouts", "client 192.0.2.1", []),
         ("api-keys", "k", []),
+        ("routes", "*", []),
+        ("dkim-keys", "ours.test 2026a", []),
         ("users", "ann", ["policies", "entries", "users", "grants"]),
         ("something new", "", ["policies", "entries", "users", "grants"]),
     ],
