@@ -1,8 +1,9 @@
 """Makes the reports on a leg: gathers what goes back, and keeps what is too large for an event."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from kernel.blobs.port import BlobMissingError, BlobsUnavailableError, read_whole
 from kernel.model.address import Address
@@ -33,25 +34,45 @@ class Reporter:
     templates: Templates
     postmaster: tuple[Address, ...] = ()
 
-    def facts(self, leg: MailRouted, host: Host | None, now: datetime, until: datetime) -> Facts:
+    def facts(
+        self, leg: MailRouted, host: Host | None, now: datetime, until: datetime, *, tried: bool
+    ) -> Facts:
         """Return what a report on an attempt says. What waits is tried again ``until`` then."""
         ours = self.platform.settings
-        return Facts(leg.envelope, ours.hostname, ours.domain, host, now, until)
+        return Facts(leg.envelope, ours.hostname, ours.domain, host, now, until, tried)
 
     async def reports(
         self, leg: MailRouted, facts: Facts, settlement: Settlement, told: Sequence[Fate]
     ) -> tuple[Envelope, ...]:
         """Return the mail that tells of it, its content kept: to the sender what is ``told``."""
-        original, reports = leg.envelope, []
-        failures = to_postmaster(leg, settlement, told, self.postmaster)
+        reports = []
         if told:
-            returned = await self._returned(original, whole=returns_whole(original, told))
-            reports.append(report_to_sender(leg, facts, told, returned, self.templates))
-        if failures:
-            headers = await self._returned(original, whole=False)
-            copy = (leg, facts, failures, headers, self.templates)
-            reports.append(copy_for_postmaster(*copy, to=self.postmaster))
-        return tuple([await self._kept(report) for report in reports])
+            write = partial(report_to_sender, leg, facts, told, templates=self.templates)
+            whole = returns_whole(leg.envelope, told)
+            reports.append(await self._written(write, leg.envelope, whole=whole))
+        if failures := to_postmaster(leg, settlement, told, self.postmaster):
+            write = partial(
+                copy_for_postmaster,
+                leg,
+                facts,
+                failures,
+                templates=self.templates,
+                to=self.postmaster,
+            )
+            reports.append(await self._written(write, leg.envelope, whole=False))
+        return tuple(reports)
+
+    async def _written(
+        self, write: Callable[[Returned], Envelope], original: Envelope, *, whole: bool
+    ) -> Envelope:
+        """Return a report, with as much of the original as can be read and kept now.
+
+        It is never missing: the remotes have answered by now, and must not be asked again.
+        """
+        try:
+            return await self._kept(write(await self._returned(original, whole=whole)))
+        except BlobsUnavailableError:
+            return write(NOTHING)
 
     async def _kept(self, report: Envelope) -> Envelope:
         if report.size <= INLINE_LIMIT:
@@ -60,12 +81,11 @@ class Reporter:
         return replace(report, content=blob)
 
     async def _returned(self, original: Envelope, *, whole: bool) -> Returned:
-        """Return what goes back; nothing if it cannot be read: the remotes have answered by now."""
         try:
             if whole:
                 return Returned(await read_whole(original.content, self.platform.blobs), whole=True)
             return Returned(await self._headers(original.content), whole=False)
-        except (BlobMissingError, BlobsUnavailableError):
+        except BlobMissingError:
             return NOTHING
 
     async def _headers(self, content: Content) -> bytes:

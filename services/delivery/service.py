@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -70,8 +70,8 @@ class Delivery:
         carried = result if isinstance(result, Carried) else NOT_TRIED
         late = schedule.is_late(leg, now)
         told = to_report(leg, settlement, late=late, passed_dsn=carried.passed_dsn)
-        facts = self.reporter.facts(leg, carried.host, now, schedule.patience_ends(leg))
-        facts = replace(facts, tried=carried is result)
+        until = schedule.patience_ends(leg)
+        facts = self.reporter.facts(leg, carried.host, now, until, tried=carried is result)
         reports = await self.reporter.reports(leg, facts, settlement, told)
 
         _note(leg, settlement, carried.host, now)

@@ -302,6 +302,24 @@ async def test_a_large_message_comes_back_as_headers_read_from_its_blob():
     assert b"xxx" not in report.envelope.content
 
 
+async def test_a_report_that_cannot_be_kept_goes_out_without_the_original(monkeypatch):
+    platform = make_platform()
+    monkeypatch.setattr(platform.blobs, "put", refuse)
+    original = "Subject: Grüße\r\n\r\n".encode() + b"x" * 49_900
+
+    report, traced = await attempt(
+        make_leg(BOB, CAT, content=original), {BOB: OK, CAT: GONE}, platform=platform
+    )
+
+    assert b"Action: failed" in report.envelope.content
+    assert report.envelope.size < INLINE_LIMIT
+    assert stages(traced) == {BOB: Stage.RELAYED, CAT: Stage.FAILED}
+
+
+async def refuse(name, chunks):
+    raise BlobsUnavailableError("the disk is full")
+
+
 async def test_a_report_too_large_for_an_event_becomes_a_blob():
     platform = make_platform()
     original = "Subject: Grüße\r\n\r\n".encode() + b"x" * 49_900

@@ -13,6 +13,9 @@ from services.delivery.core.templates import (
     joined,
     parse,
 )
+from services.delivery.main import serve
+from services.delivery.settings import Settings
+from tests.support.fakes import make_platform
 
 FACTS = {name: name.upper() for name in PLACEHOLDERS}
 
@@ -110,3 +113,10 @@ def test_a_folder_with_a_mistake_names_the_file(tmp_path, name, text, why):
 def test_a_folder_that_is_not_there_is_a_mistake(tmp_path):
     with pytest.raises(BadTemplateError, match="is no folder"):
         load_templates(tmp_path / "nowhere")
+
+
+async def test_delivery_does_not_start_with_words_that_are_wrong(tmp_path):
+    (tmp_path / "failed.txt").write_text("Subject: x\n\n$nobody\n")
+
+    with pytest.raises(BadTemplateError, match=r"failed\.txt: \$nobody is unknown"):
+        await serve(make_platform(), Settings(templates=tmp_path))
