@@ -31,6 +31,7 @@ from services.delivery.ports import Directions, Site
 REMEMBERED = 60.0  # seconds: the resolver's own cache keeps to the records' time to live
 SMTP_PORT = 25  # another one is an operator's own arrangement, perhaps on this machine
 MAX_EXCHANGERS = 5  # as many as are worth trying in one attempt
+MOST_NAMES = 20  # of servers that make a site: whoever has more is known by these
 _shuffle = random.SystemRandom().shuffle
 
 Found = Site | Reply
@@ -130,7 +131,8 @@ class DnsDirections:
             if None in elsewhere:
                 return NO_DNS
             return LOOP if any(answers) else NO_HOST
-        return replace(site, name=",".join(sorted(e.name for e in named)), hosts=hosts)
+        names = sorted(exchanger.name for exchanger in named)[:MOST_NAMES]
+        return replace(site, name=",".join(names), hosts=hosts)
 
     def _elsewhere(
         self, found: Sequence[tuple[Exchanger, tuple[Host, ...] | None]]

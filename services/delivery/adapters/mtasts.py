@@ -151,12 +151,12 @@ class StsPolicies:
                     return Failure(Result.STS_POLICY_FETCH_ERROR, why=why)
                 octets = await _read(response)
                 return parse_policy(octets.decode())
-        except (BadPolicyError, UnicodeDecodeError) as error:
-            return Failure(Result.STS_POLICY_INVALID, why=str(error))
         except aiohttp.ClientConnectorCertificateError as error:
             return Failure(Result.STS_WEBPKI_INVALID, why=str(error.certificate_error))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Failure(Result.STS_POLICY_FETCH_ERROR, why=str(error) or type(error).__name__)
+        except ValueError as error:  # no policy, or not even text
+            return Failure(Result.STS_POLICY_INVALID, why=str(error))
 
     def _fail(self, domain: str, called: str, now: datetime) -> None:
         if len(self._failed) >= MOST_POLICIES:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kernel.hostnames import covers
@@ -16,6 +16,16 @@ _WHOLE, _KEY = 0, 1
 _EXACT = 0
 _DIGESTS = {1: hashlib.sha256, 2: hashlib.sha512}
 LONGEST_CHAIN = 10  # certificates
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    IndexError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What reading somebody else's certificates may end in."""
 
 
 class UnprovedError(Exception):
@@ -90,7 +100,7 @@ def prove(dane: Dane, names: Sequence[str], chain: Sequence[bytes], now: datetim
             raise UnprovedError("no certificate is one that DNS announces")
         if not any(covers(own, name) for own in _names(leaf) for name in names):
             raise UnprovedError("the certificate is for another name")  # RFC 7672 §3.1.2
-    except (ValueError, IndexError) as error:
+    except _UNREADABLE as error:
         raise UnprovedError(f"the certificates cannot be read: {error}") from error
 
 
@@ -103,17 +113,16 @@ def _is_vouched_for(
     """
     if not _is_valid(leaf, now):
         return False
-    left, current, below = list(issuers), leaf, 0
-    while True:
-        above = next((c for c in left if _has_signed(c, current, below)), None)
-        if above is None:
-            return False
-        if anchor.fits(above):
+    left, below = list(issuers), 0
+    current: x509.Certificate | None = leaf
+    while current is not None:
+        signers = [c for c in left if _has_signed(c, current, below)]
+        if any(anchor.fits(signer) for signer in signers):
             return True  # it is trusted as it is, whatever its dates
-        if not _is_valid(above, now):
-            return False
-        left.remove(above)
-        current, below = above, below + 1
+        current = next((signer for signer in signers if _is_valid(signer, now)), None)
+        left = [one for one in left if one is not current]
+        below += 1
+    return False
 
 
 def _has_signed(issuer: x509.Certificate, subject: x509.Certificate, below: int) -> bool:
@@ -124,7 +133,7 @@ def _has_signed(issuer: x509.Certificate, subject: x509.Certificate, below: int)
     try:
         constraints = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
         subject.verify_directly_issued_by(issuer)
-    except (x509.ExtensionNotFound, ValueError, TypeError, InvalidSignature):
+    except (x509.ExtensionNotFound, InvalidSignature, *_UNREADABLE):
         return False
     is_near = constraints.path_length is None or below <= constraints.path_length
     return constraints.ca and is_near and _may_sign(issuer)

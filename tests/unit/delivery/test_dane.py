@@ -133,6 +133,28 @@ def test_what_cannot_be_read_proves_nothing(chain):
         prove(Dane.of(MX, ["3 1 1 0a"]), [MX], chain, NOW)
 
 
+KEY_OF_A_CURVE = bytes.fromhex("06072a8648ce3d0201")
+"""An object identifier, and its last arc."""
+
+
+@pytest.mark.parametrize("usage", [EE, TA])
+def test_a_key_of_a_kind_that_nobody_knows_proves_nothing(house, usage):
+    odd = KEY_OF_A_CURVE[:-1] + b"\x7f"
+    der = [one.public_bytes(Encoding.DER).replace(KEY_OF_A_CURVE, odd) for one in house.ours]
+
+    with pytest.raises(UnprovedError):
+        prove(Dane.of(MX, [f"{usage} 1 1 {'0a' * 32}"]), [MX], der, NOW)
+
+
+def test_of_two_certificates_of_one_authority_either_may_be_announced(house, tmp_path):
+    leaf, branch = house.ours
+    again = house.authority.branch_again()
+
+    for first, second in ((branch, again), (again, branch)):
+        assert is_proved([leaf, first, second], record(again, TA))
+    assert not is_proved([leaf, branch], record(again, TA))
+
+
 @given(st.sampled_from([EE, TA]), st.integers(0, 1), st.integers(0, 2), st.binary(min_size=1))
 def test_no_data_but_the_right_one_proves_anything(house, usage, selector, matching, data):
     announced = f"{usage} {selector} {matching} {data.hex()}"
