@@ -12,9 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, ByteSize, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import SecretsSettingsSource
+
+from kernel.model.address import parse_domain
 
 _UNITS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)\s*")
@@ -67,7 +69,7 @@ class PlatformSettings(PostroomSettings):
         default_factory=socket.getfqdn,
         description="Our name in SMTP greetings and trace headers. Should resolve back to us.",
     )
-    domain: str = Field(
+    domain: Annotated[str, AfterValidator(parse_domain)] = Field(
         default="example.test",
         description="The primary domain: made at first start, used for generated addresses.",
     )

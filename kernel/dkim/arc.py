@@ -1,10 +1,10 @@
 """ARC sets: who has handled a message before, each with what it found out (RFC 8617)."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from kernel.dkim.canon import octets_to_sign
+from kernel.dkim.canon import lines, octets_to_sign
 from kernel.dkim.fields import HeaderField
 from kernel.dkim.tags import BadTagsError, parse_tags
 
@@ -29,9 +29,9 @@ class ArcSet:
     seal: HeaderField
 
     @property
-    def fields(self) -> tuple[HeaderField, ...]:
-        """Its fields, in the order in which they are sealed."""
-        return (self.results, self.message, self.seal)
+    def octets(self) -> bytes:
+        """Itself, as later seals cover it (§5.1.1)."""
+        return lines((self.results, self.message, self.seal))
 
     @property
     def chain(self) -> str:
@@ -64,10 +64,9 @@ def chain_of(fields: Iterable[HeaderField]) -> tuple[ArcSet, ...]:
     return tuple(_set(found[number]) for number in sorted(found))
 
 
-def sealed_octets(earlier: Sequence[ArcSet], latest: ArcSet) -> bytes:
-    """Return the octets that the seal of ``latest`` covers (§5.1.1)."""
-    before = [field for one in earlier for field in one.fields]
-    return octets_to_sign([*before, latest.results, latest.message], latest.seal)
+def sealed_octets(before: bytes, latest: ArcSet) -> bytes:
+    """Return the octets that the seal of ``latest`` covers, ``before`` being the earlier sets'."""
+    return before + octets_to_sign((latest.results, latest.message), latest.seal)
 
 
 def _set(fields: Mapping[str, HeaderField]) -> ArcSet:

@@ -53,5 +53,9 @@ def octets_to_sign(
     fields: Sequence[HeaderField], own: HeaderField, canonical: CanonicalField = relaxed
 ) -> bytes:
     """Return what is signed of a header: ``fields``, and last the signature's own field."""
-    signed = b"".join(canonical(field) + b"\r\n" for field in fields)
-    return signed + canonical(without_signature(own))
+    return lines(fields, canonical) + canonical(without_signature(own))
+
+
+def lines(fields: Iterable[HeaderField], canonical: CanonicalField = relaxed) -> bytes:
+    """Return ``fields`` in a canonical form, each with its line end."""
+    return b"".join(canonical(field) + b"\r\n" for field in fields)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 MAX_LOCAL_PART = 64  # octets, RFC 5321 §4.5.3.1.1
+MAX_SEALED = 254  # octets of a local part that holds an address: a path has no room for more
 MAX_DOMAIN = 255  # octets, RFC 5321 §4.5.3.1.2
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+\-/=?^_`{|}~"
@@ -48,8 +49,9 @@ class Address:
     def parse(cls, text: str) -> "Address":
         """Return the address that ``text`` spells, or raise `BadAddressError`."""
         local, domain = _split(text)
-        if len(local.encode()) > MAX_LOCAL_PART and not _SEALED.match(local):
-            raise BadAddressError(f"the local part is longer than {MAX_LOCAL_PART} octets")
+        longest = MAX_SEALED if _SEALED.match(local) else MAX_LOCAL_PART
+        if len(local.encode()) > longest:
+            raise BadAddressError(f"the local part is longer than {longest} octets")
         return cls(local, parse_domain(domain))
 
     @property

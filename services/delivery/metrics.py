@@ -24,7 +24,7 @@ LOGINS_REFUSED = Counter(
 )
 SIGNATURES = Counter(
     "postroom_delivery_signatures_total",
-    "Signatures on mail that leaves us, by kind (dkim, arc) and outcome (made, failed).",
+    "Signatures on mail that leaves us, by kind (dkim, arc; any) and outcome (made, failed).",
     ["kind", "outcome"],
 )
 _by_stage = {stage: RECIPIENTS.labels(stage.value) for stage in (*OUTCOMES, Stage.EXPANDED)}

@@ -149,13 +149,18 @@ class Policies:
             in_lan=in_lan,
             certified=listener.client_certificates
             and question.certificate in listener.trusted_certificates,
-            sender_is_local=sender is not None and bool(domain_for(sender.domain, self.domains)),
+            sender_is_local=sender is not None and self._is_local(sender, now),
             helo_is_spoofed=self._is_our_name(question.helo) and not _is_this_machine(client),
             always_relay_sender=matches_any(listener.always_relay_senders, sender),
             always_relay_recipient=matches_any(listener.always_relay_recipients, recipient),
             user=best if question.login else NOBODY,
             grant=NOBODY if question.login else best,
         )
+
+    def _is_local(self, sender: Address, now: datetime) -> bool:
+        """Return whether a sender is one of us; not if we have sealed somebody else's (SRS)."""
+        ours = domain_for(sender.domain, self.domains) is not None
+        return ours and unseal(sender, self.return_key, now) is None
 
     def _is_our_name(self, helo: str) -> bool:
         try:

@@ -102,8 +102,9 @@ def arc_set(chain: Chain, key: SigningKey, covered: Covered, sign: Sign) -> tupl
     message = _message_signature(number, key, covered, sign)
     # a seal knows one way alone to be made: no c= (§4.1.3)
     who = (tag for tag in tags_of(key, covered.at) if not tag.startswith("c="))
+    before = b"".join(one.octets for one in chain.earlier)
     seal = unsigned("ARC-Seal", (number, f"cv={chain.state}", *who))
-    seal = signed(seal, sign(sealed_octets(chain.earlier, ArcSet(results, message, seal))))
+    seal = signed(seal, sign(sealed_octets(before, ArcSet(results, message, seal))))
     return (seal, message, results)
 
 

@@ -1,6 +1,6 @@
 """ARC: does the chain of those who handled a message before hold (RFC 8617 §5.2)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kernel.dkim.arc import SEAL, ArcSet, BadChainError, chain_of, has_sets, sealed_octets
@@ -46,8 +46,14 @@ def _read(sets: Sequence[ArcSet]) -> Chain:
         raise BadChainError("found broken before")
     if [one.chain for one in sets] != [_NONE, *[_PASS] * (len(sets) - 1)]:  # step 3
         raise BadChainError("sealed although it did not hold")
-    seals = tuple(_seal(sets[:number], one) for number, one in enumerate(sets))
-    return Chain(_message(sets[-1].message), seals)
+    return Chain(_message(sets[-1].message), tuple(_seals(sets)))
+
+
+def _seals(sets: Iterable[ArcSet]) -> Iterator[Seal]:
+    before = b""
+    for one in sets:
+        yield _seal(before, one)
+        before += one.octets
 
 
 def _message(field: HeaderField) -> Signature:
@@ -58,7 +64,7 @@ def _message(field: HeaderField) -> Signature:
     return signature
 
 
-def _seal(before: Sequence[ArcSet], latest: ArcSet) -> Seal:
+def _seal(before: bytes, latest: ArcSet) -> Seal:
     tags = _tags(latest.seal, _OF_A_SEAL)
     if "h" in tags:  # §4.1.3
         raise BadChainError("a seal with h=")

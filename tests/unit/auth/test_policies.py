@@ -7,6 +7,7 @@ import pytest
 
 from kernel.model.address import Address
 from kernel.model.questions import AdmissionAnswer, Place, RelayQuestion
+from kernel.srs import seal
 from services.auth.core.directory import SHARED, Domain, Entry, Undelivered, User
 from services.auth.core.grants import Grant, Granting
 from services.auth.core.lan import Networks
@@ -45,6 +46,16 @@ def test_recipients_are_placed():
 
     nobody = facts(recipient=Address("nobody", "ours.test"))
     assert (nobody.place, nobody.undelivered) == (Place.UNKNOWN, Undelivered.REPORT)
+
+
+def test_a_sender_that_we_have_sealed_is_somebody_else():
+    """It comes back from a forwarder that seals none itself, and nobody spoofs us."""
+    policies = replace(POLICIES, return_key=b"nobody knows this one")
+    ours, forged = (seal(EVE, "ours.test", key, NOON) for key in (policies.return_key, b"guessed"))
+
+    assert facts(policies, sender=ANN).sender_is_local
+    assert facts(policies, sender=forged).sender_is_local
+    assert not facts(policies, sender=ours).sender_is_local
 
 
 def test_the_lan_is_recognised():

@@ -22,6 +22,7 @@ from kernel.model.address import Address, BadAddressError, parse_domain
         ("ann@[IPv6:2001:DB8::1]", "ann", "[ipv6:2001:db8::1]"),
         ("jürgen@bücher.test", "jürgen", "xn--bcher-kva.test"),
         ("ann@localhost", "ann", "localhost"),
+        (f"SRS0={'x' * 249}@ours.test", f"SRS0={'x' * 249}", "ours.test"),
     ],
 )
 def test_an_address_is_understood(text, local, domain):
@@ -54,6 +55,8 @@ def test_an_address_is_understood(text, local, domain):
         "a\x00n@ours.test",
         "ann@ours.test>",
         "a" * 65 + "@ours.test",
+        f"SRS0={'x' * 250}@ours.test",
+        f"SRS2={'x' * 60}@ours.test",
         "ann@" + "a." * 127 + "test",
         "\udc80@ours.test",
         '"\ud800"@ours.test',

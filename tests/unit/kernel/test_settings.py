@@ -27,6 +27,12 @@ def test_the_environment_wins_over_the_file(secrets, monkeypatch):
     assert PlatformSettings().service_token.get_secret_value() == "from the environment"
 
 
+def test_a_domain_has_one_form_however_it_is_written(secrets, monkeypatch):
+    monkeypatch.setenv("POSTROOM_DOMAIN", "Bücher.TEST")
+
+    assert PlatformSettings().domain == "xn--bcher-kva.test"
+
+
 def test_an_empty_service_token_is_refused(secrets, monkeypatch):
     monkeypatch.setenv("POSTROOM_SERVICE_TOKEN", "")
 
