@@ -42,7 +42,7 @@ async def open_ways(platform: Platform, settings: Settings, orders: Orders) -> A
         policies = None
         if settings.mta_sts:
             web = Web(trust=trust)
-            asking = StsPolicies(names, clock, reports, settings.mta_sts_folder, web)
+            asking = StsPolicies(hosts, clock, reports, settings.mta_sts_folder, web)
             policies = await stack.enter_async_context(asking)
         following = asyncio.create_task(reports.follow())
         stack.push_async_callback(end_all, [following])

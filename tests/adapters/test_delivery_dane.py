@@ -55,9 +55,7 @@ async def world(tmp_path):
 
 async def test_mail_goes_where_signed_dns_says_to_whom_it_announces(world):
     platform = make_platform(clock=system_clock)
-    settings = Settings(
-        name_servers=world.resolver, dnssec=True, remote_port=world.there.port, mta_sts=False
-    )
+    settings = Settings(name_servers=world.resolver, dnssec=True, remote_port=world.there.port)
     orders = SimpleNamespace(now=Sending())
     outcomes = {}
     async with asyncio.timeout(DEADLINE), open_ways(platform, settings, orders) as ways:

@@ -90,7 +90,7 @@ class House:
         self.reports = TlsReports(lambda: self.now, "us.test")
         servers = NameServers([self.names.address])
         async with StsPolicies(
-            servers,
+            Hosts(servers),
             lambda: self.now,
             self.reports,
             folder,

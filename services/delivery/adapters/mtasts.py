@@ -26,7 +26,7 @@ from kernel.mtasts import (
     parse_policy,
     policy_id,
 )
-from kernel.names import NameServers, NamesUnavailableError
+from kernel.names import NamesUnavailableError
 from services.delivery.adapters.hosts import Hosts
 from services.delivery.adapters.tlsrpt import TlsReports
 from services.delivery.core.routes import Family
@@ -72,13 +72,13 @@ class StsPolicies:
 
     def __init__(
         self,
-        names: NameServers,
+        hosts: Hosts,
         clock: Clock,
         reports: TlsReports,
         folder: Path | None = None,
         web: Web | None = None,
     ) -> None:
-        self._names = names
+        self._hosts = hosts
         self._clock = clock
         self._reports = reports
         self._folder = folder
@@ -89,7 +89,7 @@ class StsPolicies:
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
-            resolver=_WebResolver(Hosts(self._names)),
+            resolver=_WebResolver(self._hosts),
             ssl=self._web.trust or ssl.create_default_context(),
             use_dns_cache=False,  # names are remembered as long as they say
             force_close=True,
@@ -123,7 +123,7 @@ class StsPolicies:
     async def _fresh(self, domain: str, kept: Kept | None, now: datetime) -> Kept | None:
         """Return the policy as the domain has it now; what we have if that is not to be had."""
         try:
-            answer = await self._names.ask(f"_mta-sts.{domain}", "TXT")
+            answer = await self._hosts.names.ask(f"_mta-sts.{domain}", "TXT")
         except NamesUnavailableError:
             return kept
         called = policy_id(answer.records)

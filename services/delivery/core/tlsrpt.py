@@ -11,6 +11,7 @@ MOST_DOMAINS = 10_000
 """Of more than so many domains nothing is kept until the next report."""
 MOST_DETAILS = 100
 """More than so many kinds of failure of one domain count, but are not told apart."""
+_MX = "mx: "  # of a policy's lines (RFC 8461 §3.2)
 
 
 class PolicyKind(StrEnum):
@@ -110,6 +111,8 @@ def _section(policy: Policy, sessions: _Sessions) -> dict[str, Any]:
     said: dict[str, Any] = {"policy-type": policy.kind.value, "policy-domain": policy.domain}
     if policy.text:
         said["policy-string"] = list(policy.text)
+    if policy.kind is PolicyKind.STS:
+        said["mx-host"] = [line.removeprefix(_MX) for line in policy.text if line.startswith(_MX)]
     section: dict[str, Any] = {
         "policy": said,
         "summary": {

@@ -9,7 +9,7 @@ from services.delivery.core.tlsrpt import Failure, Policy, PolicyKind, Result, T
 
 MIDNIGHT = datetime(2030, 1, 2, tzinfo=UTC)
 LATER = MIDNIGHT + timedelta(days=1)
-STS = Policy(PolicyKind.STS, "x.test", ("version: STSv1", "mode: testing"))
+STS = Policy(PolicyKind.STS, "x.test", ("version: STSv1", "mode: testing", "mx: *.x.test"))
 EXPIRED = Failure(Result.CERTIFICATE_EXPIRED, "mx.x.test", "192.0.2.1", "it ended")
 
 
@@ -40,7 +40,8 @@ def test_a_report_says_what_went_well_and_what_did_not(tally):
                 "policy": {
                     "policy-type": "sts",
                     "policy-domain": "x.test",
-                    "policy-string": ["version: STSv1", "mode: testing"],
+                    "policy-string": ["version: STSv1", "mode: testing", "mx: *.x.test"],
+                    "mx-host": ["*.x.test"],
                 },
                 "summary": {
                     "total-successful-session-count": 3,
