@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
+from kernel.blobs.port import BlobMissingError
 from kernel.model.events import Remote
+from services.delivery.adapters import signing
 from services.delivery.metrics import SIGNATURES
 from services.ingress.checks.signatures import check_signature
 from services.ingress.inspection import Inspection
@@ -183,6 +185,29 @@ async def test_a_mail_is_signed_once_however_many_legs_it_has(as_blob):
 
     assert len(set(prepared)) == 1
     assert SIGNATURES.labels("dkim", "made")._value.get() == before + 2
+
+
+async def test_a_content_that_cannot_be_read_now_is_no_content_without_a_signature():
+    house = House(RSA)
+    leg = house.leg(FROM_OURS["plain"], MAIL_ID)
+    kept = house.platform.blobs.blobs.pop(MAIL_ID)
+
+    with pytest.raises(BlobMissingError):
+        await house.carry(leg)
+
+    house.platform.blobs.blobs[MAIL_ID] = kept
+    assert verdicts((await house.carry(leg)).contents[0], RSA) == {"rsa": True}
+
+
+async def test_a_fault_of_ours_keeps_no_mail(monkeypatch):
+    def breaks(*_):
+        raise RecursionError
+
+    monkeypatch.setattr(signing, "keys_for", breaks)
+    with capture_logs() as logs:
+        assert await sent(FROM_OURS["plain"], RSA) == FROM_OURS["plain"]
+
+    assert [line["log_level"] for line in logs] == ["error"]
 
 
 async def test_other_keys_sign_again():
