@@ -60,12 +60,13 @@ class Manners:
 
 @dataclass(slots=True)
 class _State:
-    """What we know of a site."""
+    """What we know of a site. ``since`` is when a message last ended, or the first began."""
 
     ceiling: int
     turnstile: Turnstile = field(default_factory=Turnstile)
     throttle: Throttle = field(default_factory=Throttle)
     pace: Pace = field(default_factory=Pace)
+    since: float = 0.0
     levels: Levels = field(default_factory=dict)
     suspension: Suspension | None = None
 
@@ -87,7 +88,7 @@ class Shaping:
         self._sites: OrderedDict[str, _State] = OrderedDict()
         self._sources: dict[str, Levels] = {}
         self._in_hand: Counter[str] = Counter()
-        self._held = self._inside = 0
+        self._slow = self._inside = 0
         self._strange = Pace()
         self.when_changed: Callable[[], None] = lambda: None
         fellows.loads = self._told
@@ -96,16 +97,20 @@ class Shaping:
 
     @contextmanager
     def holding(self, name: str) -> Iterator[Later | None]:
-        """Count a leg for ``name`` (a domain, a site) as in hand, or say that it is too many."""
-        if not has_room(self._in_hand[name], self._held, self._manners.slots):
+        """Count a leg for ``name`` (a domain, a site) as in hand, or say that it is too many.
+
+        Those of a site that is known to be fast are not counted: they are soon gone.
+        """
+        slow = not self._is_fast(name)
+        if slow and not has_room(self._in_hand[name], self._slow, self._manners.slots):
             yield self._later(name, FULL)
             return
         self._in_hand[name] += 1
-        self._held += 1
+        self._slow += slow
         try:
             yield None
         finally:
-            self._held -= 1
+            self._slow -= slow
             self._in_hand[name] -= 1
             if not self._in_hand[name]:
                 del self._in_hand[name]
@@ -126,7 +131,10 @@ class Shaping:
             state.turnstile.leave(self.room(site.name))
             return refusal
         self._inside += 1
-        return Turn(site.name, self._monotonic())
+        now = self._monotonic()
+        if state.turnstile.inside == 1:
+            state.since = now
+        return Turn(site.name, now)
 
     def note(self, turn: Turn, failure: Reply | None) -> None:
         """Learn how a connection for ``turn`` ended: with ``failure``, or well."""
@@ -152,7 +160,8 @@ class Shaping:
         """Give the place to whoever waits first."""
         self._inside -= 1
         state = self._sites[turn.site]
-        state.pace = timed(state.pace, self._monotonic() - turn.began)
+        state.since = self._monotonic()
+        state.pace = timed(state.pace, state.since - turn.began)
         state.turnstile.leave(self.room(turn.site))
 
     def room(self, name: str) -> int:
@@ -236,9 +245,20 @@ class Shaping:
 
     def _patience(self, state: _State, room: int) -> float:
         """Return how long it is worth to wait for a turn: not at all if it will not come."""
-        ahead = (state.turnstile.waiting + 1) * state.pace.interval(room)
-        known = state.pace.seconds is not None
-        return 0.0 if known and ahead > self._manners.patience else self._manners.patience
+        patience, stuck = self._manners.patience, self._stuck(state)
+        ahead = (state.turnstile.waiting + 1) * state.pace.interval(room, stuck)
+        known = state.pace.seconds is not None or stuck > patience
+        return 0.0 if known and ahead > patience else patience
+
+    def _is_fast(self, name: str) -> bool:
+        state = self._sites.get(name)
+        if state is None or state.pace.seconds is None:
+            return False
+        return max(state.pace.seconds, self._stuck(state)) <= self._manners.patience
+
+    def _stuck(self, state: _State) -> float:
+        """Return for how many seconds no message to a site has ended, though some are under way."""
+        return self._monotonic() - state.since if state.turnstile.inside else 0.0
 
     def _later(
         self,
@@ -252,9 +272,9 @@ class Shaping:
         state, now = self._sites.get(name), self._clock()
         metrics.PUT_OFF.labels(_REASONS.get(why, "suspended")).inc()
         pace = state.pace if state else self._strange
-        step = max(
-            pace.interval(max(1, self.room(name))), interval(self._rates_of(site)) if site else 0.0
-        )
+        stuck = self._stuck(state) if state else 0.0
+        slowest = interval(self._rates_of(site)) if site else 0.0
+        step = max(pace.interval(self.room(name), stuck), slowest)
         if 0 < wait < inf:
             not_before = now + timedelta(seconds=wait)
         pace, until = put_off(pace, step, now, not_before)

@@ -5,13 +5,14 @@ from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from kernel.model.sending import Sending
 from services.delivery.adapters.dialling import Dialler, Dialling
 from services.delivery.adapters.preparing import Preparer
 from services.delivery.adapters.smtp import SmtpCourier
 from services.delivery.core.routes import Host
 from services.delivery.core.smtp_client import Phase
 from services.delivery.ports import Site
-from tests.support.fakes import DictBlobs
+from tests.support.fakes import make_platform
 
 _ANSWERS = {
     b"EHLO": b"250-there.test\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
@@ -22,9 +23,10 @@ _ANSWERS = {
 
 @dataclass
 class RemoteSite:
-    """``delay`` seconds pass between the final dot and the answer to it."""
+    """``delay`` seconds pass between the final dot and the answer to it, or all until `go_on`."""
 
     delay: float = 0.0
+    go_on: asyncio.Event | None = None
     greeting: bytes = b"220 there.test\r\n"
     host: str = "127.0.0.1"
     port: int = 0
@@ -55,7 +57,7 @@ class RemoteSite:
             self.recipients[line.partition(b"<")[2].partition(b">")[0].decode()] += 1
         elif verb == b"DATA":
             await reader.readuntil(b"\r\n.\r\n")
-            await asyncio.sleep(self.delay)
+            await (self.go_on.wait() if self.go_on else asyncio.sleep(self.delay))
             self.messages += 1
             writer.write(b"250 2.0.0 Queued\r\n")
         elif verb == b"QUIT":
@@ -102,4 +104,4 @@ def courier_by(directions, shaping, timeout=5.0):
     """Return a courier over real sockets."""
     timeouts = dict.fromkeys(Phase, timeout)
     dialler = Dialler(Dialling("us.test", timeouts, connect_timeout=timeout))
-    return SmtpCourier(directions, dialler, Preparer(DictBlobs()), shaping)
+    return SmtpCourier(directions, dialler, Preparer(make_platform(), Sending), shaping)

@@ -23,9 +23,13 @@ class Pace:
     seconds: float | None = None
     given: datetime | None = None
 
-    def interval(self, at_a_time: int) -> float:
-        """Return the seconds between two messages, with so many under way at a time."""
-        return (UNKNOWN if self.seconds is None else self.seconds) / max(1, at_a_time)
+    def interval(self, at_a_time: int, stuck: float = 0.0) -> float:
+        """Return the seconds between two messages, with so many under way at a time.
+
+        If none of them has ended for longer than one is thought to take, they take that long.
+        """
+        known = UNKNOWN if self.seconds is None else self.seconds
+        return max(known, stuck) / max(1, at_a_time)
 
 
 def timed(pace: Pace, seconds: float) -> Pace:
@@ -43,7 +47,7 @@ def put_off(
     """
     first = max(now + SOON, not_before or now)
     step = timedelta(seconds=DENSITY * interval)
-    until = first if pace.given is None or pace.given < first else pace.given + step
+    until = first if pace.given is None else max(first, pace.given + step)
     if until - first > LONGEST:
         until = first + (until - first) % LONGEST
     return replace(pace, given=until), until

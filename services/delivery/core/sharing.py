@@ -28,13 +28,14 @@ def first_of(site: str, workers: Collection[str]) -> str:
     return max(workers, key=lambda worker: _weight(site, worker))
 
 
-def has_room(here: int, everywhere: int, slots: int) -> bool:
-    """Return whether one more leg of a site that has ``here`` of ``slots`` may be in hand.
+def has_room(here: int, slow: int, slots: int) -> bool:
+    """Return whether one more leg of a slow site, that has ``here`` in hand, may be.
 
-    A site may have so many for each slot that is free (dynamic thresholds; Choudhury and Hahne,
-    1998). However many sites are slow, some slots stay free for those that are not.
+    Legs of slow sites have ``slow`` of the ``slots`` of a worker by now. Each of these sites may
+    have so many for each slot that is left (dynamic thresholds; Choudhury and Hahne, 1998): however
+    many there are, some slots stay free for those that are not slow.
     """
-    return not here or here < GREED * (slots - everywhere)
+    return not here or here < GREED * (slots - slow)
 
 
 def _weight(site: str, worker: str) -> tuple[bytes, str]:

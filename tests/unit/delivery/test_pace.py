@@ -1,4 +1,5 @@
 from datetime import timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,9 +8,10 @@ from services.delivery.core.pace import DENSITY, LONGEST, SOON, Pace, put_off, t
 from tests.support.mail import AN_HOUR_LATER, NOON
 
 
-def times(pace, interval, count, now=NOON, not_before=None):
+def times(pace, interval, count, not_before=None, every=0.0):
     found = []
-    for _ in range(count):
+    for number in range(count):
+        now = NOON + timedelta(seconds=every * number)
         pace, until = put_off(pace, interval, now, not_before)
         found.append(until)
     return found
@@ -20,6 +22,12 @@ def test_the_surplus_comes_back_as_fast_as_it_can_go():
 
     assert first == NOON + SOON
     assert second - first == third - second == timedelta(seconds=10 * DENSITY)
+
+
+def test_nobody_is_given_a_moment_that_another_has_though_time_goes_by():
+    due = times(Pace(), 1.0, 100, every=0.01)
+
+    assert all(b - a >= timedelta(seconds=DENSITY) for a, b in pairwise(due))
 
 
 def test_who_must_wait_comes_back_one_after_the_other_from_then_on():
@@ -47,6 +55,11 @@ def test_the_pace_follows_what_messages_take():
     for _ in range(50):
         pace = timed(pace, 1.0)
     assert 0.9 < pace.interval(1) < 1.1
+
+
+def test_a_site_from_which_nothing_comes_is_as_slow_as_that():
+    assert Pace().interval(5, stuck=20.0) == 4.0
+    assert timed(Pace(), 30.0).interval(5, stuck=20.0) == 6.0
 
 
 @given(
