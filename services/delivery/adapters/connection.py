@@ -145,11 +145,11 @@ class Connection(asyncio.Protocol):
     def _send(self, octets: bytes) -> None:
         if octets:
             self._transport.write(octets)
-        phase = self.client.phase
-        if self.client.heard != self._heard:
-            self._heard = self.client.heard
-            self._keep_time()
-        if phase is not self._phase:
+        phase, heard = self.client.phase, self.client.heard
+        if phase is self._phase:
+            if heard != self._heard:
+                self._keep_time()
+        else:
             self._phase = phase
             self._keep_time()
             if phase is Phase.CLOSED:
@@ -217,6 +217,7 @@ class Connection(asyncio.Protocol):
         self._when_over(self)
 
     def _keep_time(self) -> None:
+        self._heard = self.client.heard
         self._deadline = self._loop.time() + self._timeouts.get(self._phase, 0.0)
 
     def _check_time(self) -> None:

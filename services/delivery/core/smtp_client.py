@@ -123,6 +123,7 @@ class SmtpClient:
         self._chunks_out = 0
         self._transactions = 0
         self._most_mails: int | None = None
+        self._most_recipients = recipients_at_a_time({})
         self._transaction_open = False
         self._was_committed = False
         self._out = b""
@@ -284,6 +285,7 @@ class SmtpClient:
         if _is_ok(answer):
             self.offers = _offers(answer)
             self._most_mails = most_mails(self.offers)
+            self._most_recipients = recipients_at_a_time(self.offers)
             if not self._chunking:
                 self.offers.pop("CHUNKING", None)
             return
@@ -326,7 +328,7 @@ class SmtpClient:
 
         A stream flows once: whoever does not fit in then waits for the next attempt.
         """
-        most = recipients_at_a_time(self.offers)
+        most = self._most_recipients
         while recipients and not self.is_spent:
             self._group, recipients = tuple(recipients[:most]), recipients[most:]
             yield from self._transaction(mailing)
@@ -337,12 +339,12 @@ class SmtpClient:
 
     def _surplus(self) -> list[Recipient]:
         """Take back those who were too many for a transaction that went well for others."""
-        told = {recipient: self.replies[recipient.address] for recipient in self._group}
-        if not any(reply.is_positive for reply in told.values()):
+        replies = self.replies
+        surplus = [r for r in self._group if replies[r.address].status == TOO_MANY.status]
+        if not surplus or not any(replies[r.address].is_positive for r in self._group):
             return []
-        surplus = [r for r, reply in told.items() if reply.status == TOO_MANY.status]
         for recipient in surplus:
-            del self.replies[recipient.address]
+            del replies[recipient.address]
         return surplus
 
     def _transaction(self, mailing: Mailing) -> Script:
