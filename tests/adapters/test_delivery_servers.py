@@ -18,7 +18,7 @@ from tests.support.sending import sending_office
 from tests.support.servers import LOGIN, PASSWORD, SERVERS, SMART_HOSTS
 
 # A goodbye under TLS may still be on its way when the test and its loop have ended.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 DEADLINE = 30
 BOB, MEMBERS, NOBODY = (Address(name, "remote.test") for name in ("bob", "members", "nobody"))
