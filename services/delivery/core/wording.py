@@ -70,7 +70,9 @@ def _values(facts: Facts, fates: Sequence[Fate]) -> Mapping[str, str]:
 
 def _entry(fate: Fate, facts: Facts) -> str:
     words = printable(_last_word(fate, facts))
-    lines = wrap(words, _WIDTH, initial_indent="    ", subsequent_indent="    ")
+    lines = wrap(
+        words, _WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
+    )
     return "\n".join([f"{_names(fate.recipient)}:", *lines])
 
 
