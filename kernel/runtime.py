@@ -72,7 +72,8 @@ async def _main(
     async with connect(settings) as platform:
         for service in services:
             platform.health.expect(service.name)
-        async with serve_health(platform.health, settings.health_listen):
+        token = settings.service_token.get_secret_value()
+        async with serve_health(platform.health, settings.health_listen, token):
             return await _supervise(platform, services, stop, when_ready)
 
 

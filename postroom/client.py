@@ -148,6 +148,17 @@ def ledger() -> Api:
     return Api(settings.ledger_url, credential_of(settings))
 
 
+def ingress() -> Api:
+    """Return what ingress can be asked at its health port, by who knows the service credential."""
+    settings = CommandSettings()
+    if settings.service_token is None:
+        raise RefusedError(f"there is no service credential in {settings.var}/secrets")
+    if not settings.ingress_url:
+        raise UnreachableError("ingress has no health port")
+    header = f"Bearer {settings.service_token.get_secret_value()}"
+    return Api(settings.ingress_url, Credential(header, "the service credential"))
+
+
 def credential_of(settings: CommandSettings) -> Credential:
     """Return what to show: an API key if there is one, else login and password."""
     if settings.api_key is not None:

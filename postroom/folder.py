@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
 
 from postroom.settings import SERVER_FILE, ServeSettings, secrets_folder
@@ -47,11 +46,8 @@ def keep(file: Path, secret: str) -> bool:
     return True
 
 
-def note_server(
-    var: Path, auth_url: str, ledger_url: str, smtp: str, listeners: Mapping[str, str]
-) -> None:
-    """Write down for the command how the server in ``var`` is reached."""
-    facts = {"auth_url": auth_url, "ledger_url": ledger_url, "smtp": smtp}
+def note_server(var: Path, **facts: object) -> None:
+    """Write down for the command how the server in ``var`` is reached: fields of its settings."""
     draft = var / f".{SERVER_FILE}.{os.getpid()}"
-    draft.write_text(json.dumps({**facts, "listeners": dict(listeners)}))
+    draft.write_text(json.dumps(facts))
     draft.replace(var / SERVER_FILE)

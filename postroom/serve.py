@@ -44,7 +44,14 @@ def serve(*, only: str = "") -> None:
     asyncio.run(migrate(platform))
     listeners = IngressSettings().listeners
     mx = reachable(listeners["mx"]) if "mx" in listeners else ""
-    note_server(settings.var, platform.auth_url, platform.ledger_url, mx, listeners)
+    note_server(
+        settings.var,
+        auth_url=platform.auth_url,
+        ledger_url=platform.ledger_url,
+        ingress_url=f"http://{reachable(platform.health_listen)}" if platform.health_listen else "",
+        smtp=mx,
+        listeners=listeners,
+    )
     run(*services, when_ready=partial(announce, names))
 
 

@@ -49,6 +49,11 @@ class CommandSettings(FolderSettings):
     ledger_url: str = Field(
         default="http://127.0.0.1:8002", description="Where the ledger is asked."
     )
+    ingress_url: str = Field(
+        default="http://127.0.0.1:8009",
+        description="Where ingress has its health port: `postroom explain` asks it for checks and "
+        "limits.",
+    )
     smtp: str = Field(
         default="127.0.0.1:2525", description="HOST:PORT to which `postroom send` sends."
     )
@@ -66,6 +71,10 @@ class CommandSettings(FolderSettings):
     admin_login: str = Field(default="admin", description="As whom the command logs in.")
     admin_password: SecretStr | None = Field(
         default=None, description="Their password; found in `var/secrets` next to the server."
+    )
+    service_token: SecretStr | None = Field(
+        default=None,
+        description="What services show one another: `postroom explain` shows it to ingress.",
     )
     api_key: SecretStr | None = Field(
         default=None, description="An API key; if there is one, the command shows it instead."

@@ -125,13 +125,14 @@ class AdmissionAnswer:
 class GreylistQuestion:
     """Have these written to one another before? A message of a stranger, whole.
 
-    ``delay`` is in seconds: who comes back sooner is still too early.
+    ``delay`` is in seconds: who comes back sooner is still too early. A ``trial`` leaves no trace.
     """
 
     client: str
     sender: Address | None
     recipients: tuple[Address, ...]
     delay: int
+    trial: bool = False
 
 
 class Acquaintance(StrEnum):

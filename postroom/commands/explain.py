@@ -5,7 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from postroom.client import Item, auth
+from postroom.client import Item, auth, ingress
+from postroom.errors import RefusedError, UnreachableError
 from postroom.show import AsJson, moment, plain, say, show_json, table
 
 OPEN_RELAY = "open-relay"
@@ -23,7 +24,7 @@ async def explain(
     certificate: str = "",
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a client may send a mail, and which rule says so.
+    """Say whether a client may send a mail, which rule says so, and what ingress makes of it.
 
     Parameters
     ----------
@@ -54,6 +55,7 @@ async def explain(
     }
     async with auth() as api:
         answer = await api.post("v1/explain", body=question)
+    answer["ingress"] = await _outlook(question, answer)
     if as_json:
         show_json(answer)
         return
@@ -75,6 +77,43 @@ def lines_of(answer: Item) -> Iterator[str]:
     yield from table(["FACT", "VALUE"], facts)
     yield ""
     yield from table(["RULE", "SAYS BY ITSELF"], _verdicts(answer["rules"]))
+    yield ""
+    yield from _ingress_lines(answer["ingress"])
+
+
+async def _outlook(question: Item, answer: Item) -> Item:
+    """Return the checks and limits that ingress has; or why it could not be asked."""
+    visit = {name: question[name] or "" for name in ("listener", "client", "recipient", "helo")}
+    visit |= {"sender": question["sender"] or "", "stranger": answer["stranger"]}
+    try:
+        async with ingress() as api:
+            visit["login"] = answer["submitter"]
+            return await api.post("internal/explain-checks", body=visit)
+    except (RefusedError, UnreachableError) as error:
+        return {"why_not": str(error)}
+
+
+def _ingress_lines(outlook: Item) -> Iterator[str]:
+    if "why_not" in outlook:
+        yield f"checks and limits are not known: {outlook['why_not']}"
+        return
+    if outlook["checks"]:
+        checks = [
+            [
+                check["check"],
+                plain(check["outcome"]),
+                plain(check["reply"] or "-"),
+                f"{check['seconds']:.3f} s",
+                "451" if check["closed"] else "goes on",
+            ]
+            for check in outlook["checks"]
+        ]
+        yield from table(["CHECK", "FINDS", "REPLY", "AFTER", "IF SILENT"], checks)
+    else:
+        yield "nothing is checked"
+    yield ""
+    limits = [[one["limit"], f"{one['used']:g}", one["most"]] for one in outlook["limits"]]
+    yield from table(["LIMIT", "USED", "OF"], limits)
 
 
 def _verdicts(rules: Sequence[Item]) -> list[list[str]]:

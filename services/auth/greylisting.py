@@ -30,13 +30,15 @@ class Greylisting:
         self._written = 0
 
     async def answer(self, question: GreylistQuestion) -> GreylistAnswer:
-        """Return who it is, and remember it. Raises `DirectoryUnavailableError`."""
+        """Return who it is; remember it, unless on trial. Raises `DirectoryUnavailableError`."""
         now = self._clock()
         delay = timedelta(seconds=question.delay)
         mail = mail_of(question.client, question.sender, question.recipients)
         async with self._database.writing() as db:
             known = await greylist.find(db, {mail.network, *mail.triplets})
             judgement = judge(mail, known, delay, now)
+            if question.trial:
+                return GreylistAnswer(judgement.acquaintance)
             await greylist.keep(db, judgement.changes)
         self._written += len(judgement.changes)
         if now - self._pruned >= PRUNE_EVERY or self._written >= PRUNE_AFTER:

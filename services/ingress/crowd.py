@@ -77,6 +77,10 @@ class Crowd:
         self._count(name, client, 1)
         return None
 
+    def count(self, listener: str, client: str = "") -> int:
+        """Return how many are connected to a listener, or of them a client's."""
+        return self._counts[listener, client]
+
     def let_out(self, guest: Guest) -> None:
         """Forget ``guest``, if it was ever in."""
         where = self._guests.pop(guest, None)

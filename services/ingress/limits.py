@@ -5,7 +5,7 @@ Several ingress processes measure each for itself. The LAN is not measured at al
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -69,6 +69,24 @@ class Limits:
             judged.append(said)
         return judged
 
+    def levels(
+        self, listener: Listener, client: str, login: str, now: float, *, stranger: bool
+    ) -> Iterator[tuple[str, float, str]]:
+        """Yield the limits of what somebody may send: name, how much is used, how much there is."""
+        allowance = _allowance_of(listener, client, login, stranger=stranger)
+        if allowance is None:
+            return
+        limits = [(f"message_rate_{allowance.suffix}", allowance.messages, allowance.who)]
+        limits.append((f"recipient_rate_{allowance.suffix}", allowance.recipients, allowance.who))
+        if stranger:
+            limits.append(("unknown_recipients", self._guesses, neighbourhood(client)))
+        for name, rates, who in limits:
+            for rate in rates:
+                yield name, self._meters.level((listener.name, name, who), rate, now), str(rate)
+        if stranger and self._is_out(listener.name, client, now):
+            left = self._shut_out[listener.name, neighbourhood(client)] - now
+            yield "shut_out", left, f"{self._shut_out_for:.0f} s"
+
     def note(self, listener: str, limit: str, who: str, now: float) -> None:
         """Count that a limit was met; warn of it once an episode."""
         metrics.limited(listener, limit).inc()
@@ -129,12 +147,18 @@ def _allowance(
     listener: Listener, question: RelayQuestion, answer: RelayAnswer
 ) -> _Allowance | None:
     user = question.login or answer.submitter
+    return _allowance_of(listener, question.client, user, stranger=answer.stranger)
+
+
+def _allowance_of(
+    listener: Listener, client: str, user: str, *, stranger: bool
+) -> _Allowance | None:
     if user:
         messages, recipients = listener.message_rate_per_user, listener.recipient_rate_per_user
         return _Allowance(user, "per_user", messages, recipients)
-    if answer.stranger:
+    if stranger:
         messages, recipients = listener.message_rate_per_ip, listener.recipient_rate_per_ip
-        return _Allowance(neighbourhood(question.client), "per_ip", messages, recipients)
+        return _Allowance(neighbourhood(client), "per_ip", messages, recipients)
     return None
 
 

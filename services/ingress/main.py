@@ -24,7 +24,7 @@ from kernel.proxied import Balancers
 from kernel.runtime import Service, run
 from kernel.sasl import fresh_nonce
 from kernel.tls import Certificates, open_certificates
-from services.ingress import metrics
+from services.ingress import metrics, outlook
 from services.ingress.adapters.directory import HttpDirectory
 from services.ingress.adapters.visiting import Caller
 from services.ingress.checks.panel import Panel, open_panel
@@ -97,6 +97,12 @@ class _House:
             self.callers,
         )
 
+    def lookout(self) -> outlook.Lookout:
+        uptime = asyncio.get_running_loop().time
+        return outlook.Lookout(
+            self.policies, self.panel, self.limits, self.crowd, self.platform.clock, uptime
+        )
+
     def chores(self) -> Iterator[Coroutine[Any, Any, None]]:
         """Yield what has to be done for as long as anybody may come in."""
         yield self.platform.bus.listen(DirectoryChanged, self.policies.notice)
@@ -151,6 +157,7 @@ async def open_ingress(platform: Platform, settings: Settings) -> AsyncIterator[
         tasks = [group.create_task(chore) for chore in house.chores()]
         stack.callback(_cancel, tasks)
         stack.push_async_callback(house.crowd.see_out, platform.settings.grace.total_seconds())
+        platform.health.answerers[outlook.NAME] = house.lookout().answer
         entrances = {name: house.entrance(name) for name in settings.listeners}
         addresses = {}
         for name, where in settings.listeners.items():

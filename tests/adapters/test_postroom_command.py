@@ -140,13 +140,19 @@ async def test_a_new_password_of_our_own_is_remembered_next_to_the_server(server
     assert secret.read_text() == "new"
 
 
-async def test_explain_names_the_rule_that_spoke(server, capsys):
+async def test_explain_names_the_rule_that_spoke(server, capsys, monkeypatch):
+    monkeypatch.setenv("POSTROOM_SERVICE_TOKEN", "token")
+    server.answers["POST", "/internal/explain-checks"] = (
+        200,
+        {"checks": [], "limits": [{"limit": "connections", "used": 1, "most": "1000"}]},
+    )
     server.answers["POST", "/v1/explain"] = (
         200,
         {
             "reply": "550 5.7.1 Relaying denied",
             "rule": "relay-denied",
-            "submitter": "",
+            "submitter": "ann",
+            "stranger": True,
             "facts": {"client_in_lan": False},
             "rules": [
                 {"rule": "lan", "verdict": "silent"},
@@ -163,9 +169,33 @@ async def test_explain_names_the_rule_that_spoke(server, capsys):
     out = capsys.readouterr().out
     assert out.startswith("550 5.7.1 Relaying denied\nrule: relay-denied\n")
     assert "grant: ann, until 2026-01-05 12:00:00\n" in out
-    assert out.endswith(
-        "lan           silent\nrelay-denied  550 5.7.1 Relaying denied <- decides\n"
-    )
+    assert "lan           silent\nrelay-denied  550 5.7.1 Relaying denied <- decides\n" in out
+    assert out.endswith("LIMIT        USED  OF\nconnections  1     1000\n")
+    assert server.headers[1]["Authorization"] == "Bearer token"
+    assert server.asked[1][3] == {
+        "listener": "mx",
+        "client": "203.0.113.9",
+        "helo": "",
+        "sender": "a@x.test",
+        "recipient": "b@y.test",
+        "login": "ann",
+        "stranger": True,
+    }
+
+
+async def test_explain_explains_though_ingress_is_away(server, capsys, monkeypatch):
+    monkeypatch.setenv("POSTROOM_INGRESS_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("POSTROOM_SERVICE_TOKEN", "token")
+    explanation = {"reply": "250 OK", "rule": "lan", "submitter": "", "stranger": False}
+    more = {"facts": {}, "rules": [], "grants": [], "grants_refused": ""}
+    server.answers["POST", "/v1/explain"] = (200, {**explanation, **more})
+
+    words = "explain --client 203.0.113.9 --from a@x.test --to b@y.test"
+    assert await postroom(*words.split()) == 0
+
+    out = capsys.readouterr().out
+    assert out.startswith("250 OK\nrule: lan\n")
+    assert "checks and limits are not known: no answer from http://127.0.0.1:1" in out
     assert server.asked[0][3]["listener"] == "mx"
 
 

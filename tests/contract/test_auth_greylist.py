@@ -1,6 +1,7 @@
 """The greylist: who is remembered, by all processes together, over both databases."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -78,6 +79,18 @@ async def test_many_recipients_are_one_question(auth, clock):
     clock.advance(DELAY)
     assert await who(auth, *everybody) is BACK
     assert await rows(auth) == 1001
+
+
+async def test_a_trial_leaves_no_trace(auth, clock):
+    trial = replace(mail(), trial=True)
+    for _ in range(2):
+        assert (await auth.desk.greylisting.answer(trial)).acquaintance is NEW
+    assert await rows(auth) == 0
+
+    await who(auth)
+    clock.advance(DELAY)
+    for _ in range(2):
+        assert (await auth.desk.greylisting.answer(trial)).acquaintance is BACK
 
 
 async def test_other_processes_remember_the_same(auth, url, clock):

@@ -42,7 +42,7 @@ async def stub_server(monkeypatch, folder):
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", stub.handle)
     async with TestServer(app) as running:
-        for name in ("AUTH", "LEDGER"):
+        for name in ("AUTH", "LEDGER", "INGRESS"):
             monkeypatch.setenv(f"POSTROOM_{name}_URL", str(running.make_url("/")))
         monkeypatch.setenv("POSTROOM_VAR", str(folder))
         monkeypatch.setenv("POSTROOM_ADMIN_PASSWORD", "secret")

@@ -75,6 +75,7 @@ class Explanation(Item):
     reply: str
     rule: str
     submitter: str = Field(description="The login under which the mail would count.")
+    stranger: bool = Field(description="Whether nothing tells who the client is.")
     facts: dict[str, bool | str]
     rules: list[RuleVerdict]
     grants: list[HeldGrant] = Field(
@@ -106,6 +107,7 @@ async def _explanation(relaying: Relaying, client: Client, facts: Facts) -> Expl
         reply=str(decision.reply),
         rule=decision.rule,
         submitter=decision.submitter,
+        stranger=facts.is_stranger,
         facts=_shown(facts),
         rules=[RuleVerdict(rule=rule, verdict=_said(said)) for rule, said in explain(facts)],
         grants=[HeldGrant(login=grant.login, until=grant.until) for grant in held],

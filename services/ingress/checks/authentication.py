@@ -62,6 +62,11 @@ class Authentication:
         """More than its parts may take: they end by themselves, each with a result."""
         return self.patience + 1.0
 
+    async def preview(self, arrival: Arrival) -> Finding:
+        """Return what SPF says: all else is about the message."""
+        result = await self._spf(arrival)
+        return Finding(self.name, result.result, (result,))
+
     async def examine(self, arrival: Arrival) -> Finding:
         """Return the results of all of them."""
         authors = author_domains(arrival.fields)

@@ -22,6 +22,9 @@ class Clamd:
     limit: float
     name: str = "clamd"
 
+    def preview(self, _: Arrival) -> None:
+        """Return None: without a message there is nothing to look at."""
+
     async def examine(self, arrival: Arrival) -> Finding:
         """Return whether clamd knows something in the message."""
         answer = await self._scan(arrival.content())

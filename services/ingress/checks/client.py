@@ -1,9 +1,10 @@
 """Client: what DNS says of the client's address, by lists and by its own name."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 
 from kernel.model.reply import Reply
 from kernel.names import NamesUnavailableError
@@ -25,6 +26,10 @@ class DnsLists:
     lists: Sequence[DnsList]
     limit: float
     name: str = "dnslists"
+
+    def preview(self, arrival: Arrival) -> Coroutine[Any, Any, Finding]:
+        """Return the same as with a message: it is about the client alone."""
+        return self.examine(arrival)
 
     async def examine(self, arrival: Arrival) -> Finding:
         """Return whether the client is listed. One list that is silent does not hide another."""
@@ -52,6 +57,10 @@ class ReverseName:
     refuses: bool
     limit: float
     name: str = "reverse"
+
+    def preview(self, arrival: Arrival) -> Coroutine[Any, Any, Finding]:
+        """Return the same as with a message: it is about the client alone."""
+        return self.examine(arrival)
 
     async def examine(self, arrival: Arrival) -> Finding:
         """Return ``iprev``, and the refusal of who has no such name if that is wanted."""

@@ -3,8 +3,10 @@
 At the end of the data, as all checks: a message that others refuse for good is refused so.
 """
 
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from kernel.model.questions import Acquaintance, GreylistQuestion
 from kernel.model.reply import Reply
@@ -26,12 +28,19 @@ class Greylist:
     limit: float = PATIENCE
     name: str = "greylist"
 
+    def preview(self, arrival: Arrival) -> Coroutine[Any, Any, Finding]:
+        """Return what would be found."""
+        return self._look(arrival, trial=True)
+
     async def examine(self, arrival: Arrival) -> Finding:
         """Return whether these have written to one another before."""
+        return await self._look(arrival, trial=False)
+
+    async def _look(self, arrival: Arrival, *, trial: bool) -> Finding:
         offer = arrival.offer
         recipients = tuple(recipient.address for recipient in offer.recipients)
         delay = int(self.delay.total_seconds())
-        question = GreylistQuestion(offer.client, offer.sender, recipients, delay)
+        question = GreylistQuestion(offer.client, offer.sender, recipients, delay, trial)
         try:
             acquaintance = (await self.memory.greylist(question)).acquaintance
         except DirectoryUnavailableError as error:

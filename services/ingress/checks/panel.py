@@ -1,9 +1,10 @@
 """Panel: all checks that are wanted, at once, each within its time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import structlog
@@ -23,6 +24,8 @@ from services.ingress.checks.settings import CheckSettings, Reverse
 from services.ingress.core.checks import Ending, Finding, Verdict, settle
 from services.ingress.core.dnslists import DnsList
 from services.ingress.ports import Memory
+
+NEEDS_MESSAGE = "needs the message"
 
 _log = structlog.get_logger("ingress")
 
@@ -49,17 +52,31 @@ class Panel:
         )
         return settle(findings, self.hostname, self.closed)
 
+    async def preview(self, arrival: Arrival) -> Sequence[tuple[Finding, float]]:
+        """Return what each check can say before there is a message, and after how many seconds."""
+        return await asyncio.gather(*(_preview(check, arrival) for check in self.checks))
+
 
 async def _examine(check: Check, arrival: Arrival) -> Finding:
-    finding = await _finding_of(check, arrival)
+    finding = await _finding_of(check, check.examine(arrival), arrival)
     metrics.checks(check.name, finding.outcome).inc()
     return finding
 
 
-async def _finding_of(check: Check, arrival: Arrival) -> Finding:
+async def _preview(check: Check, arrival: Arrival) -> tuple[Finding, float]:
+    clock = asyncio.get_running_loop().time
+    began, looking = clock(), check.preview(arrival)
+    if looking is None:
+        return Finding(check.name, NEEDS_MESSAGE), 0.0
+    return await _finding_of(check, looking, arrival), clock() - began
+
+
+async def _finding_of(
+    check: Check, looking: Coroutine[Any, Any, Finding], arrival: Arrival
+) -> Finding:
     try:
         async with asyncio.timeout(check.limit):
-            return await check.examine(arrival)
+            return await looking
     except TimeoutError:
         _log.warning("a check took too long", check=check.name, mail=arrival.offer.id)
         return Finding(check.name, Ending.OVERDUE)

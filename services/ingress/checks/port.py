@@ -1,9 +1,9 @@
 """What a check is given, and what it gives."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from kernel.dkim.arc import BadChainError
 from kernel.dkim.canon import Canon
@@ -50,6 +50,9 @@ class Check(Protocol):
     @property
     def limit(self) -> float:
         """How many seconds it may take."""
+
+    def preview(self, arrival: Arrival) -> Coroutine[Any, Any, Finding] | None:
+        """Return what can be found out before there is a message, leaving no trace; or None."""
 
     async def examine(self, arrival: Arrival) -> Finding:
         """Return what there is to say of a message. Raises `CheckUnavailableError`, `OSError`."""

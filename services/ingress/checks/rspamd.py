@@ -32,6 +32,9 @@ class Rspamd:
     limit: float
     name: str = "rspamd"
 
+    def preview(self, _: Arrival) -> None:
+        """Return None: without a message there is nothing to look at."""
+
     async def examine(self, arrival: Arrival) -> Finding:
         """Return what rspamd wants to happen to the message."""
         action = await self._ask(arrival)

@@ -42,6 +42,10 @@ class Meters:
             self._remember((key, rate), empty_at, now)
         return None
 
+    def level(self, key: Hashable, rate: Rate, now: float) -> float:
+        """Return how many of ``key`` count now."""
+        return max(0.0, self._empty_at.get((key, rate), now) - now) * rate.count / rate.seconds
+
     def _remember(self, what: tuple[Hashable, Rate], empty_at: float, now: float) -> None:
         if what not in self._empty_at and len(self._empty_at) >= self._room:
             self._forget(now)

@@ -78,17 +78,36 @@ def test_of_two_who_keep_a_secret_the_first_wins(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+FACTS = {
+    "auth_url": "http://127.0.0.1:1",
+    "ledger_url": "http://127.0.0.1:2",
+    "ingress_url": "http://127.0.0.1:4",
+    "smtp": "127.0.0.1:3",
+    "listeners": LISTENERS,
+}
+
+
 def test_the_command_finds_the_server_of_its_folder(tmp_path, monkeypatch):
-    for name in ("AUTH_URL", "LEDGER_URL", "SMTP", "ADMIN_PASSWORD", "SECRETS_DIR"):
+    for name in (
+        "AUTH_URL",
+        "LEDGER_URL",
+        "SMTP",
+        "ADMIN_PASSWORD",
+        "SECRETS_DIR",
+        "INGRESS_URL",
+        "SERVICE_TOKEN",
+    ):
         monkeypatch.delenv(f"POSTROOM_{name}", raising=False)
     monkeypatch.setenv("POSTROOM_VAR", str(tmp_path))
     prepare(ServeSettings(admin_password=SecretStr("given")))
-    note_server(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:2", "127.0.0.1:3", LISTENERS)
+    note_server(tmp_path, **FACTS)
 
     settings = CommandSettings()
 
     assert settings.auth_url == "http://127.0.0.1:1"
     assert settings.smtp == "127.0.0.1:3"
+    assert settings.ingress_url == "http://127.0.0.1:4"
+    assert settings.service_token is not None
     assert settings.listeners == LISTENERS
     assert settings.admin_password == SecretStr("given")
 
@@ -96,7 +115,7 @@ def test_the_command_finds_the_server_of_its_folder(tmp_path, monkeypatch):
 def test_the_environment_is_stronger_than_the_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("POSTROOM_VAR", str(tmp_path))
     monkeypatch.setenv("POSTROOM_AUTH_URL", "http://there.test")
-    note_server(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:2", "127.0.0.1:3", LISTENERS)
+    note_server(tmp_path, **FACTS)
 
     assert CommandSettings().auth_url == "http://there.test"
     assert json.loads((tmp_path / "server.json").read_text())["smtp"] == "127.0.0.1:3"
