@@ -38,7 +38,8 @@ COPY --from=build /app /app
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 \
     POSTROOM_SERVICE=${SERVICE} \
     POSTROOM_HEALTH_LISTEN=0.0.0.0:8009 \
-    POSTROOM_LOG_FORMAT=json
+    POSTROOM_LOG_FORMAT=json \
+    MALLOC_ARENA_MAX=2
 USER postroom
 WORKDIR /var/lib/postroom
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
