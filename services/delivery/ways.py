@@ -1,7 +1,6 @@
 """Ways: who tells where mail goes, and who dials it, as the settings have them."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from services.delivery.adapters.dialling import Dialler, Dialling
 from services.delivery.adapters.dns import DnsDirections, Ourselves, RoutedDirections
 from services.delivery.adapters.hosts import Hosts
 from services.delivery.adapters.mtasts import StsPolicies, Web
+from services.delivery.adapters.securing import trusting
 from services.delivery.adapters.tlsrpt import TlsReports
 from services.delivery.core.routes import parse_routes
 from services.delivery.ports import Directions
@@ -34,7 +34,7 @@ async def open_ways(platform: Platform, settings: Settings, orders: Orders) -> A
     our_name, clock = platform.settings.hostname, platform.clock
     names = NameServers.of(settings)
     hosts = Hosts(names, settings.families)
-    trust = await asyncio.to_thread(ssl.create_default_context, cafile=settings.ca_file)
+    trust = await asyncio.to_thread(trusting, settings.ca_file)
     contact = f"postmaster@{platform.settings.domain}"
     reports = TlsReports(clock, our_name, contact, settings.tlsrpt_folder)
     standing = parse_routes(settings.routes)

@@ -16,6 +16,7 @@ from kernel.model.sending import Route, Sending, TlsPolicy
 from kernel.mtasts import parse_policy
 from services.delivery.adapters.dialling import Dialler, Dialling
 from services.delivery.adapters.preparing import Preparer
+from services.delivery.adapters.securing import trusting
 from services.delivery.adapters.smtp import SmtpCourier
 from services.delivery.adapters.tlsrpt import TlsReports
 from services.delivery.core.dane import Dane
@@ -352,3 +353,15 @@ async def test_a_report_of_the_day_is_written(certify, tmp_path):
     assert file.name.startswith("us.test!x.test!")
     report = json.loads(file.read_text())
     assert report["policies"][0]["summary"]["total-successful-session-count"] == 1
+
+
+async def test_an_authority_of_ones_own_may_be_named_and_its_names_still_count(certify, tmp_path):
+    certified = certify()
+    file = tmp_path / "ca.pem"
+    file.write_text(certified.authority.pem)
+
+    trust = trusting(file)
+
+    assert (trust.verify_mode, trust.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert not trust.verify_flags & ssl.VERIFY_X509_STRICT
+    assert len(trust.get_ca_certs()) == 1

@@ -89,7 +89,27 @@ def _sign(subject, key, issuer, signing_key, *extensions, is_authority=False, en
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
     builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
     builder = builder.not_valid_before(min(now, ends) - timedelta(days=1)).not_valid_after(ends)
+    extensions += (
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key()),
+    )
     constraints = x509.BasicConstraints(ca=is_authority, path_length=None)
-    for extension in (constraints, *extensions):
-        builder = builder.add_extension(extension, critical=extension is constraints)
+    builder = builder.add_extension(constraints, critical=True)
+    builder = builder.add_extension(_usage(is_authority=is_authority), critical=True)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
     return builder.sign(signing_key, hashes.SHA256())
+
+
+def _usage(*, is_authority):
+    return x509.KeyUsage(
+        digital_signature=not is_authority,
+        key_cert_sign=is_authority,
+        crl_sign=is_authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )

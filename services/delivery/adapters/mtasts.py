@@ -28,6 +28,7 @@ from kernel.mtasts import (
 )
 from kernel.names import NamesUnavailableError
 from services.delivery.adapters.hosts import Hosts
+from services.delivery.adapters.securing import trusting
 from services.delivery.adapters.tlsrpt import TlsReports
 from services.delivery.core.routes import Family
 from services.delivery.core.tlsrpt import Failure, Policy, PolicyKind, Result
@@ -90,7 +91,7 @@ class StsPolicies:
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
             resolver=_WebResolver(self._hosts),
-            ssl=self._web.trust or ssl.create_default_context(),
+            ssl=self._web.trust or trusting(),
             use_dns_cache=False,  # names are remembered as long as they say
             force_close=True,
         )
