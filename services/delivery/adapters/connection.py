@@ -86,17 +86,19 @@ class Connection(asyncio.Protocol):
         if self.client.refuses_login:
             self._tell_of_login()
 
-    async def send(self, mailing: Mailing, chunks: AsyncIterator[bytes] | None) -> None:
+    async def send(
+        self, mailing: Mailing, chunks: Callable[[], AsyncIterator[bytes]] | None
+    ) -> None:
         """Carry one mailing; ``client.replies`` tells how it went.
 
-        Whatever cuts this short cuts the connection, and never with a message
-        that looks complete.
+        ``chunks`` reads a content that is streamed: once for each transaction. Whatever cuts
+        this short cuts the connection, and never with a message that looks complete.
         """
         try:
             self._send(self.client.begin(mailing))
             await self._until_pause()
-            if chunks is not None and self.client.phase is Phase.CONTENT:
-                await self._stream(chunks)
+            while chunks is not None and self.client.phase is Phase.CONTENT:
+                await self._stream(chunks())
                 await self._until_pause()
             if self.client.is_spent:
                 self.close()

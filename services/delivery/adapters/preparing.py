@@ -6,6 +6,7 @@ them later breaks the signatures.
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 
 from kernel.model.address import Address
 from kernel.model.envelope import Blob, Body, Content, Envelope
@@ -18,7 +19,8 @@ from services.delivery.core.forwarding import sender_of
 from services.delivery.core.mailing import Mailing
 from services.delivery.core.smtp_client import SmtpClient
 
-Chunks = AsyncIterator[bytes]
+Chunks = Callable[[], AsyncIterator[bytes]]
+"""Reads a content from its beginning, each time it is called."""
 _CRLF = b"\r\n"
 
 
@@ -42,14 +44,16 @@ class Preparer:
         if isinstance(whole, bytes):
             return Mailing(envelope, whole, eight_bit=not whole.isascii()), None
         eight_bit = await self._is_eight_bit(leg.envelope, whole, client)
-        chunks = self._chunks(signatures, whole, is_text=is_text)
+        chunks = partial(self._chunks, signatures, whole, is_text=is_text)
         return Mailing(envelope, None, eight_bit=eight_bit), chunks
 
     def _sender(self, leg: MailRouted) -> Address | None:
         home, now = self._platform.settings.domain, self._platform.clock()
         return sender_of(leg, self._sending(), home, now)
 
-    async def _chunks(self, signatures: bytes, blob: Blob, *, is_text: bool) -> Chunks:
+    async def _chunks(
+        self, signatures: bytes, blob: Blob, *, is_text: bool
+    ) -> AsyncIterator[bytes]:
         yield signatures
         end = b""
         async for chunk in self._platform.blobs.read(blob.id):

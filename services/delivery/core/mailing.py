@@ -24,7 +24,7 @@ RECIPIENTS_AT_A_TIME = 100
 _MOST_RECIPIENTS = 1_000  # even if a server takes more
 _TOO_MANY_ONCE = 552  # what RFC 821 had for 452
 _ESMTP_VALUE = re.compile(r"[!-<>-~]+")  # RFC 5321 §4.1.2
-_LONG_LINE = re.compile(rb"[^\n]{999}")  # of more than 998 octets (RFC 5322 §2.1.1)
+_LONG_LINE = re.compile(rb"[^\n]{1000}")  # of more than 998 octets and a CR (RFC 5322 §2.1.1)
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 

@@ -324,16 +324,11 @@ class SmtpClient:
         self.refuses_login = False
 
     def _mailing(self, mailing: Mailing, recipients: list[Recipient]) -> Script:
-        """Tell ``recipients`` in as many transactions as it takes (RFC 5321 §4.5.3.1.8).
-
-        A stream flows once: whoever does not fit in then waits for the next attempt.
-        """
+        """Tell ``recipients`` in as many transactions as it takes (RFC 5321 §4.5.3.1.8)."""
         most = self._most_recipients
         while recipients and not self.is_spent:
             self._group, recipients = tuple(recipients[:most]), recipients[most:]
             yield from self._transaction(mailing)
-            if mailing.octets is None:
-                break
             recipients = self._surplus() + recipients
         self._answer_everyone(TOO_MANY)
 

@@ -495,12 +495,24 @@ def test_more_than_a_hundred_recipients_are_told_in_several_transactions():
     assert len(client.replies) == 250
 
 
-def test_a_stream_flows_once_and_whoever_is_too_many_waits():
+def test_a_stream_is_asked_for_once_for_each_transaction():
     client = make_client(b"250-x\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=1\r\n")
     client.begin(make_mailing(BOB, CAT, streamed=True))
-    say(client, OK + OK + GO)
-    client.last_piece(b"hi\r\n")
-    say(client, OK)
+
+    for _ in range(2):
+        say(client, OK + OK + GO)
+        assert client.phase is Phase.CONTENT
+        client.last_piece(b"hi\r\n")
+        say(client, OK)
+
+    assert client.phase is Phase.IDLE
+    assert codes(client) == {BOB: 250, CAT: 250}
+
+
+def test_who_does_not_fit_on_the_connection_waits():
+    client = make_client(b"250-x\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=1 MAILMAX=1\r\n")
+    client.begin(make_mailing(BOB, CAT))
+    say(client, OK + OK + GO, OK)
 
     assert client.replies[BOB].code == 250
     assert client.replies[CAT] == TOO_MANY
