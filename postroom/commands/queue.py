@@ -46,6 +46,8 @@ async def retry(
 ) -> None:
     """Try waiting mail at once, where its route leads by now.
 
+    What its sender wants held goes only if it is named by its id.
+
     Parameters
     ----------
     leg

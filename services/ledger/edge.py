@@ -95,7 +95,10 @@ def _show_waiting(app: FastAPI, desk: Desk) -> None:
 
     @app.post("/v1/waiting/retry")
     async def retry_all(wanted: Retry) -> Retried:
-        """Make waiting legs due now: where a route has changed they go by the new one."""
+        """Make waiting legs due now: where a route has changed they go by the new one.
+
+        What its sender wants held stays, unless it is named by its own id.
+        """
         which = WaitingFilter(wanted.domain, wanted.sender, wanted.mail)
         made_due = await desk.room.retry_all(which, desk.platform.clock())
         desk.nudge()

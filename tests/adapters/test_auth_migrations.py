@@ -62,6 +62,7 @@ async def test_listeners_that_offered_every_mechanism_still_do(url):
             await db.execute(insert(tables.listeners).values(name=name, settings=settings))
         for made_later in ("greylist", "dkim_keys", "routes"):
             await db.execute(text(f"DROP TABLE {made_later}"))
+        await db.execute(text("ALTER TABLE waiting DROP COLUMN held"))
         await db.execute(text("UPDATE alembic_version SET version_num = '0003'"))
 
     await upgrade(url)

@@ -514,6 +514,20 @@ async def test_waiting_legs_can_be_made_due_together(room, reading, wanted, mean
     assert {leg.envelope.id for leg in await taken(room)} == meant
 
 
+async def test_what_its_sender_holds_is_not_made_due_along_with_others(room):
+    leg = leg_of("held", Remote("a.test"))
+    held = replace(leg, envelope=replace(leg.envelope, hold_until=AN_HOUR_LATER))
+    was_held = replace(leg_of("was-held", Remote("a.test")), attempt=2)
+    was_held = replace(was_held, envelope=replace(was_held.envelope, hold_until=NOON))
+    await room.put([deferred(leg, due=AN_HOUR_LATER) for leg in (held, was_held)], NOON)
+
+    assert await room.retry_all(WaitingFilter(), NOON) == 1
+    assert await taken(room) == [was_held]
+
+    assert await room.retry(held.id, NOON)
+    assert await taken(room) == [held]
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 3, 4])
 async def test_however_many_wait_all_are_made_due(room, monkeypatch, at_once):
     monkeypatch.setattr(waiting_room, "MADE_DUE_AT_ONCE", at_once)

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.model.address import BadAddressError, parse_domain
@@ -58,7 +58,7 @@ class NewKey(Body):
     bits: Literal[2048, 3072, 4096] | None = Field(
         default=None, description="Of an RSA key: 2048 if nothing is said."
     )
-    private_key: str | None = Field(
+    private_key: SecretStr | None = Field(
         default=None,
         max_length=16_384,
         description="A private key in PEM to use instead of making one. Kept sealed, never shown.",
@@ -199,7 +199,7 @@ async def _pair(new: NewKey) -> KeyPair:
             raise invalid("bits", "an Ed25519 key has 256 bits")
         return await asyncio.to_thread(keypairs.make, algorithm, new.bits or 2048)
     try:
-        pair = await asyncio.to_thread(keypairs.read, new.private_key)
+        pair = await asyncio.to_thread(keypairs.read, new.private_key.get_secret_value())
     except BadKeyError as error:
         raise invalid("private_key", str(error)) from None
     if new.algorithm not in (None, pair.algorithm):

@@ -1,5 +1,6 @@
 """``/v1/routes``: the ways of mail that leaves us. The first route that covers a domain counts."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
@@ -7,7 +8,7 @@ from ipaddress import ip_address
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel.model.rate import Rate
@@ -73,6 +74,12 @@ def _source(text: str) -> str:
     return str(address)
 
 
+def _password(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(_PLAIN, secret.get_secret_value()):
+        raise ValueError("a password has no control characters")
+    return secret
+
+
 def _place(text: str) -> str:
     return parse_pattern(text) if text else text
 
@@ -132,11 +139,10 @@ class RouteFields(Body):
 class RouteChanges(RouteFields):
     """Changes to a route."""
 
-    password: str | None = Field(
+    password: Annotated[SecretStr, AfterValidator(_password)] | None = Field(
         default=None,
         min_length=1,
         max_length=4096,
-        pattern=_PLAIN,
         description="The password of `login`; for XOAUTH2 the token. Kept sealed, never shown.",
     )
     before: Place | None = Field(
@@ -272,7 +278,7 @@ def _sealed(desk: Desk, stored: StoredRoute, route: Route, given: Mapping[str, A
     if password is not None:
         if desk.seal is None:
             raise no_secret_key("password")
-        return routes.sealed_password(desk.seal, route.pattern, password)
+        return routes.sealed_password(desk.seal, route.pattern, password.get_secret_value())
     if "password" in given or not route.login:
         return ""
     if stored.sealed and needs_password_again(stored.route, route):

@@ -71,6 +71,7 @@ waiting = sa.Table(
     sa.Column("takes", sa.Integer, nullable=False),
     sa.Column("released_at", sa.BigInteger),  # a tombstone: by it twins are recognised
     sa.Column("leg", sa.LargeBinary, nullable=False),  # encoded by kernel.wire
+    sa.Column("held", sa.Boolean, nullable=False, server_default=sa.false()),  # RFC 4865
 )
 still_waits = waiting.c.released_at.is_(None)
 is_tombstone = waiting.c.released_at.is_not(None)

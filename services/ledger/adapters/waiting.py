@@ -148,12 +148,13 @@ class SqlWaitingRoom:
             return (await connection.execute(query)).rowcount > 0
 
     async def retry_all(self, wanted: WaitingFilter, now: datetime) -> int:
-        """Make these legs due now; return how many were not.
+        """Make these legs due now, but for those that their senders hold; return how many.
 
         Some at a time: whoever else writes has to wait no longer than for these.
         """
         micros = to_micros(now)
-        later = sa.select(waiting.c.id).where(*wanted.conditions(), waiting.c.due > micros)
+        waits = (*wanted.conditions(), waiting.c.due > micros, ~waiting.c.held)
+        later = sa.select(waiting.c.id).where(*waits)
         some = waiting.c.id.in_(later.order_by(waiting.c.due).limit(MADE_DUE_AT_ONCE))
         made_due = 0
         while True:
@@ -219,7 +220,7 @@ def _putting_back(insert: "sqlite.Insert | postgresql.Insert") -> sa.Insert:
             "taker": "",
             "taken_until": 0,
             "released_at": None,
-            **{name: new[name] for name in ("recipients", "why", "due", "since", "leg")},
+            **{name: new[name] for name in ("recipients", "why", "due", "since", "leg", "held")},
         },
     )
 
@@ -246,6 +247,7 @@ def _row(deferred: MailDeferred, now: datetime) -> dict[str, object]:
         "taken_until": 0,
         "takes": 0,
         "leg": wire.encode(leg),
+        "held": leg.envelope.hold_until is not None and now < leg.envelope.hold_until,
     }
 
 
