@@ -11,6 +11,7 @@ the reply: they read like the protocol.
 import re
 from collections.abc import Generator
 from enum import StrEnum
+from typing import NoReturn
 
 from kernel.model.address import Address
 from kernel.model.envelope import Recipient
@@ -49,7 +50,8 @@ _GREETING = 220
 _LOGGED_IN = 235
 _CHALLENGE = 334
 _GO_AHEAD = 354
-_UNKNOWN = frozenset({500, 502, 503, 504})  # RFC 5321 §4.2.4
+_UNKNOWN = frozenset({500, 502, 504})  # RFC 5321 §4.2.4
+_OUT_OF_ORDER = 503
 _WANTS_MORE = frozenset({530, 534, 535, 538})  # a login, or TLS (RFC 4954 §6, RFC 3207 §4)
 _CLOSING = 421  # may answer any command (RFC 5321 §3.8)
 
@@ -157,13 +159,13 @@ class SmtpClient:
         self.mailings += 1
         self.committed = False
         everyone = {r.address: r for r in mailing.envelope.recipients}
+        self._everyone = tuple(everyone)
         refusal = obstacle(mailing, self.offers)
         if refusal is not None:
             self.replies = dict.fromkeys(everyone, refusal)
             return b""
         self.replies = unreachable(mailing, self.offers)
         recipients = [r for address, r in everyone.items() if address not in self.replies]
-        self._everyone = tuple(everyone)
         if recipients:
             self._follow(self._mailing(mailing, recipients))
         return self._take()
@@ -231,10 +233,14 @@ class SmtpClient:
     def _takes_chunk(self, reply: Reply) -> bool:
         """Return whether a chunk was taken; end it with a server that does not know chunks."""
         self._chunks_out -= 1
-        if reply.code in _UNKNOWN:
-            self.refuses_bdat = True
-            raise _OverError(NO_BDAT)
+        if reply.code in _UNKNOWN or reply.code == _OUT_OF_ORDER:
+            self._give_up_chunks()
         return _is_ok(reply)
+
+    def _give_up_chunks(self) -> NoReturn:
+        """End it: to a server that does not know BDAT, the content was commands."""
+        self.refuses_bdat = True
+        raise _OverError(NO_BDAT)
 
     def _follow(self, script: Script) -> None:
         self._script = script
@@ -366,8 +372,8 @@ class SmtpClient:
         somebody = yield from self._envelope(mailing, content)
         if not somebody:
             self.committed = self._was_committed
-            if together:
-                _in_step((yield Phase.DOT), positive=True)
+            if together and _in_step((yield Phase.DOT), positive=True).code in _UNKNOWN:
+                self._give_up_chunks()
             return
         self.committed = True
         if not together:

@@ -295,6 +295,17 @@ def test_nothing_is_said_when_the_server_cannot_have_it():
     assert client.phase is Phase.IDLE
 
 
+def test_a_loss_afterwards_concerns_nobody_of_before():
+    client = make_client(LOCK_STEP)
+    client.begin(make_mailing(CAT))
+    say(client, OK, OK, GO, OK)
+    client.begin(make_mailing(BOB, content="Grüße".encode()))
+
+    client.lose()
+
+    assert client.replies == {BOB: NEEDS_8BITMIME}
+
+
 def test_only_an_idle_connection_says_goodbye():
     assert make_client().quit() == b"QUIT\r\n"
     client = make_client()
