@@ -72,6 +72,12 @@ class ListenerSettings:
             client_certificates=self.client_certificates,
         )
 
+    def trusts(self, certificate: str) -> bool:
+        """Whether a client with this certificate is known here; empty is none."""
+        if not (certificate and self.client_certificates):
+            return False
+        return certificate in self.trusted_certificates
+
     @property
     def _must_know_the_lan(self) -> bool:
         """Whether who connects decides on what happens before the first command."""

@@ -147,8 +147,7 @@ class Policies:
             blacklisted=self.black.names(client, question),
             whitelisted=self.white.names(client, question),
             in_lan=in_lan,
-            certified=listener.client_certificates
-            and question.certificate in listener.trusted_certificates,
+            certified=listener.trusts(question.certificate),
             sender_is_local=sender is not None and self._is_local(sender, now),
             helo_is_spoofed=self._is_our_name(question.helo) and not _is_this_machine(client),
             always_relay_sender=matches_any(listener.always_relay_senders, sender),
