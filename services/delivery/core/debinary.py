@@ -18,6 +18,8 @@ _MAX_HEADER = 131_072
 """Octets; a longer header section is taken for text."""
 _DEEPEST = 30
 """Multiparts within multiparts; what is deeper is taken for text."""
+_MOST_PARTS = 2_000
+"""Each costs something, however small it is; what comes after them is taken for text."""
 _PADDING = 99  # octets of white space that may follow a boundary, RFC 2046 §5.1.1
 _LINE = 57  # octets that make a line of base64
 _ENCODING = re.compile(
@@ -86,6 +88,7 @@ class Debinary:
         self._writer: _Writer | None = None  # none in a header section
         self._separator = 0  # octets of the empty line before a body that are still to come
         self._tail = _CRLF
+        self._parts_left = _MOST_PARTS
 
     def feed(self, octets: bytes) -> bytes:
         """Take in the next octets; return what is certain now."""
@@ -132,7 +135,8 @@ class Debinary:
         if header.boundary and len(self._around) < _DEEPEST:
             default = "message/rfc822" if header.type == "multipart/digest" else _TEXT
             self._around.append(_Multipart(header.boundary, default))
-        elif header.type in _MESSAGES and not header.is_encoded:
+        elif header.type in _MESSAGES and not header.is_encoded and self._parts_left > 0:
+            self._parts_left -= 1
             self._octets = self._octets[len(_CRLF) :]  # the empty line; another section follows
             return header.relabelled(b"8bit") + _CRLF
         self._separator = len(_CRLF)
@@ -182,8 +186,13 @@ class Debinary:
             self._around.pop()
         self._octets = delimiter.string[delimiter.end() :]
         self._separator = 0
+        self._parts_left -= 1
         if delimiter[2]:
             self._around.pop()
+        is_enough = self._parts_left <= 0
+        if is_enough:
+            self._around.clear()
+        if delimiter[2] or is_enough:
             self._writer = _Lines()
             return delimiter[0]
         self._octets = self._octets[len(_CRLF) :]

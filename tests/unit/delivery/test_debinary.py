@@ -100,6 +100,16 @@ def test_however_deep_it_is_nothing_is_lost():
     assert converted(whole).count(b"\r\n--b") == 120
 
 
+def test_whoever_sends_a_million_parts_costs_us_no_more_than_some():
+    parts = b"\r\n--b\r\nContent-Type: message/rfc822\r\n" + BINARY + b"\r\n" + BINARY + b"\r\n"
+    whole = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + parts * 3_000 + b"\r\n--b--\r\n"
+
+    changed = converted(whole)
+
+    assert changed.count(b"Content-Transfer-Encoding: base64") == 1_000
+    assert changed.count(b"\r\n--b") == 3_001
+
+
 WORDS = st.sampled_from(
     [b"\r\n", b"\r", b"\n", b"--b", b"--", b"\r\n--b\r\n", b"\r\n--c\r\n", b"\r\n--b--", b" ",
      b"\0", b"\xff", b"Content-Type: multipart/mixed; boundary=b", b"Content-Type: message/rfc822",
