@@ -18,12 +18,19 @@ _MAX_HEADER = 131_072
 """Octets; a longer header section is taken for text."""
 _DEEPEST = 30
 """Multiparts within multiparts; what is deeper is taken for text."""
+_LONGEST_FIELD = 4_096
+"""Octets; what a longer field says of the body is not read."""
+_LONGEST_BOUNDARY = 200  # octets; RFC 2046 §5.1.1 has 70
 _MOST_PARTS = 2_000
 """Each costs something, however small it is; what comes after them is taken for text."""
 _PADDING = 99  # octets of white space that may follow a boundary, RFC 2046 §5.1.1
 _LINE = 57  # octets that make a line of base64
 _ENCODING = re.compile(
     rb"^content-transfer-encoding[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ABOUT_BODY = re.compile(
+    rb"^content-(?:type|transfer-encoding)[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*",
     re.IGNORECASE | re.MULTILINE,
 )
 _MESSAGES = frozenset({"message/rfc822", "message/global"})
@@ -212,12 +219,17 @@ class _Header:
     @classmethod
     def of(cls, section: bytes, default_type: str) -> "_Header":
         """Read ``section``, by a parser that takes whatever comes."""
-        message: Message = message_from_bytes(section)
+        fields = (field[0] for field in _ABOUT_BODY.finditer(section))
+        said = _CRLF.join(field for field in fields if len(field) <= _LONGEST_FIELD)
+        message: Message = message_from_bytes(said + _CRLF)
         message.set_default_type(default_type)
         kind = message.get_content_type()
         words = str(message.get("Content-Transfer-Encoding", "")).lower().split()
-        boundary = message.get_boundary("") if kind.startswith("multipart/") else ""
-        return cls(section, kind, words[0] if words else "", boundary.encode("utf-8", "replace"))
+        text = message.get_boundary("") if kind.startswith("multipart/") else ""
+        boundary = text.encode("utf-8", "replace")
+        if len(boundary) > _LONGEST_BOUNDARY:
+            boundary = b""
+        return cls(section, kind, words[0] if words else "", boundary)
 
     @property
     def is_binary(self) -> bool:

@@ -100,6 +100,19 @@ def test_however_deep_it_is_nothing_is_lost():
     assert converted(whole).count(b"\r\n--b") == 120
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"Content-Type: multipart/mixed; boundary=" + b"b" * 201,
+        b"Content-Type: multipart/mixed; boundary=b; x=" + b'";' * 3_000,
+    ],
+)
+def test_what_is_longer_than_anybody_needs_is_not_read(field):
+    whole = field + b"\r\n\r\n--b\r\n" + BINARY + b"\r\na\nb\r\n--b--\r\n"
+
+    assert converted(whole) == whole.replace(b"a\nb", b"a\r\nb")
+
+
 def test_whoever_sends_a_million_parts_costs_us_no_more_than_some():
     parts = b"\r\n--b\r\nContent-Type: message/rfc822\r\n" + BINARY + b"\r\n" + BINARY + b"\r\n"
     whole = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + parts * 3_000 + b"\r\n--b--\r\n"
