@@ -508,6 +508,15 @@ async def test_a_password_goes_in_the_clear_to_loopback(tls):
     assert there.heard("AUTH") == ["AUTH PLAIN AGFubgBzZWNyZXQ="]
 
 
+@pytest.mark.parametrize("tls", [TlsPolicy.REQUIRED, TlsPolicy.VERIFIED])
+async def test_who_has_to_have_tls_and_has_not_hears_nothing_of_our_login(tls):
+    (replies,), there = await carried_by_route(LOGIN | {"tls": tls}, ehlo=OFFERS_LOGIN)
+
+    assert replies[BOB].is_transient
+    assert not there.heard("AUTH")
+    assert not there.heard("MAIL")
+
+
 async def test_tls_from_the_first_octet(tmp_path):
     route = {"implicit_tls": True}
     tls = self_signed(tmp_path)

@@ -161,6 +161,7 @@ class Dialler:
             use_tls=demand.level is not Level.CLEAR,
             implicit_tls=site.route is not None and site.route.implicit_tls,
             credentials=credentials_for(site.route, host.address, token_urlsafe()),
+            login_in_the_clear=not demand.is_strict or demand.relaxed,
             chunking=host not in self._without_bdat,
         )
 

@@ -94,7 +94,8 @@ class SmtpClient:
     under TLS. ``committed`` turns true when a content has gone out to its end, or its refusal
     has come in: from there on a repetition may double the message, or annoy the server.
     ``heard`` counts answers. ``refuses_login`` and ``refuses_bdat`` tell of a server that does
-    not do what we, or it, said it would.
+    not do what we, or it, said it would. Without ``login_in_the_clear`` there is no login where
+    there is no TLS: the caller, who wants TLS, will not go on there.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class SmtpClient:
         use_tls: bool = False,
         implicit_tls: bool = False,
         credentials: Credentials | None = None,
+        login_in_the_clear: bool = True,
         chunking: bool = True,
     ) -> None:
         self.phase = Phase.IDLE
@@ -118,6 +120,7 @@ class SmtpClient:
         self.heard = 0
         self._our_name = our_name
         self._chunking = chunking
+        self._login_in_the_clear = login_in_the_clear
         self._reader = ReplyReader()
         self._everyone: tuple[Address, ...] = ()
         self._group: tuple[Recipient, ...] = ()
@@ -282,7 +285,7 @@ class SmtpClient:
             yield from self._start_tls()
         if not self.secure:
             self.offers.pop("REQUIRETLS", None)  # in the clear it means nothing (RFC 8689 §3)
-        if credentials is not None:
+        if credentials is not None and (self.secure or self._login_in_the_clear):
             yield from self._log_in(credentials)
 
     def _hello(self) -> Script:
