@@ -235,8 +235,8 @@ _LOGINS = frozenset({"grants", "lockouts", "app-passwords", "api-keys"})
 class WorkerSeen:
     """A delivery worker is there, and carries remote legs; it says so again every few seconds.
 
-    ``site_loads`` is how many connections it has to its busiest sites. ``leaving`` is its last
-    word.
+    ``site_loads`` is how many connections it has to its busiest sites; ``*`` stands for all of
+    them together. ``leaving`` is its last word.
     """
 
     worker: str

@@ -1,5 +1,6 @@
 """A remote mail server that keeps what it gets, and answers as the test says. Runs in a thread."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,11 +22,14 @@ class Received:
 class Sink:
     """The remote. ``answer`` is asked at RCPT; ``None`` means that the recipient is fine.
 
-    Where there are ``users`` (passwords by login), it takes mail of nobody else.
+    It thinks for ``pause`` seconds about what it has taken before it says so, and for as long as
+    it ``holds``. Where there are ``users`` (passwords by login), it takes mail of nobody else.
     """
 
     port: int
     answer: Callable[[str], str | None] = lambda _: None
+    pause: float = 0.0
+    holds: bool = False
     received: list[Received] = field(default_factory=list)
     users: dict[str, str] = field(default_factory=dict)
     logins: list[str] = field(default_factory=list)
@@ -69,6 +73,9 @@ class Sink:
         mail = Received(envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content)
         with self._lock:
             self.received.append(mail)
+        await asyncio.sleep(self.pause)
+        while self.holds:  # noqa: ASYNC110 - the test sets it in another thread
+            await asyncio.sleep(0.02)
         return "250 2.0.0 OK"
 
 

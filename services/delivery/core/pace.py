@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 UNKNOWN = 0.1
 SOON = timedelta(milliseconds=500)
-LONGEST = timedelta(minutes=10)
+LONGEST = timedelta(minutes=5)
 """Nobody is put off for longer: sites become faster, and routes change."""
 DENSITY = 0.8
 """Legs come back a little faster than they can go: a site is not to wait for us."""
