@@ -7,16 +7,11 @@ from dataclasses import replace
 from kernel.bus.port import REMOTE
 from kernel.clock import system_clock
 from kernel.model.events import MailDeferred, MailRouted, Remote
-from services.delivery.adapters.templates import load_templates
-from services.delivery.core.schedule import RetrySchedule
 from services.delivery.fellows import Fellows
-from services.delivery.reporter import Reporter
-from services.delivery.service import Delivery
 from services.delivery.shaping import Manners, Shaping
 from tests.support.buses import SqliteBuses, background, eventually
-from tests.support.fakes import make_platform
 from tests.support.mail import BOB, make_leg
-from tests.support.sites import SiteDirections, courier_by, remote_site
+from tests.support.sites import SiteDirections, courier_by, delivery_over, remote_site
 
 SLOTS, SITES, EACH = 30, 9, 20
 
@@ -43,11 +38,10 @@ class WaitingRoom:
 @asynccontextmanager
 async def delivering(bus, sites):
     """Carry legs on the bus to the sites meanwhile; yield the room where others wait."""
-    platform, room = make_platform(bus=bus, clock=system_clock), WaitingRoom(bus)
+    room = WaitingRoom(bus)
     shaping = Shaping(Manners(slots=SLOTS), Fellows(bus), system_clock)
     courier = courier_by(SiteDirections(**sites), shaping, timeout=60.0)
-    reporter = Reporter(platform, load_templates())
-    delivery = Delivery(platform, {Remote: courier}, reporter, RetrySchedule())
+    delivery = delivery_over(bus, courier)
     consuming = bus.consume(MailRouted, delivery.attempt, lane=REMOTE, concurrency=SLOTS)
     async with background(consuming), background(bus.consume(MailDeferred, room.take)):
         yield room

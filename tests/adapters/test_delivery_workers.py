@@ -8,18 +8,27 @@ from uuid import uuid4
 
 import pytest
 
+from kernel.bus.port import REMOTE
 from kernel.clock import system_clock
-from kernel.model.events import Remote
+from kernel.model.events import OUTCOMES, MailDeferred, MailRouted, Remote
 from services.delivery import fellows as presence
 from services.delivery.core.suspension import Rest
 from services.delivery.fellows import Fellows
 from services.delivery.main import among_fellows
 from services.delivery.ports import Later
 from services.delivery.shaping import Manners, Shaping
-from tests.support.buses import Proxy, RabbitBuses, SqliteBuses, background, eventually
+from tests.support.buses import (
+    GRACE,
+    Proxy,
+    RabbitBuses,
+    SqliteBuses,
+    background,
+    eventually,
+)
+from tests.support.buses import working as working_bus
 from tests.support.fakes import make_platform
 from tests.support.mail import BOB, make_leg
-from tests.support.sites import SiteDirections, courier_by, remote_site
+from tests.support.sites import SiteDirections, courier_by, delivery_over, remote_site
 
 LIMIT = 6
 
@@ -127,6 +136,37 @@ async def test_a_site_that_is_down_is_left_alone_by_all_and_resumed_for_all(buse
         await eventually(lambda: not any(has_suspended(worker) for worker in workers))
         done = first.carried, second.carried
         await eventually(lambda: first.carried > done[0] and second.carried > done[1])
+
+
+async def test_a_leg_whose_worker_died_while_it_dialled_is_not_dialled_for_at_once(buses):
+    async with remote_site(greeting=b"") as site:
+        async with delivering(buses, site, grace=timedelta(0)) as bus:
+            await bus.publish(make_leg(BOB, hop=Remote("site.test"), received_at=system_clock()))
+            await eventually(lambda: site.callers == 1)
+
+        waiting = []
+
+        async def keep(deferred):
+            waiting.append(deferred)
+
+        async with delivering(buses, site) as bus, background(bus.consume(MailDeferred, keep)):
+            await eventually(lambda: waiting)
+
+    assert site.callers == 1
+    assert waiting[0].unless == OUTCOMES
+    assert waiting[0].due - waiting[0].leg.envelope.received_at > timedelta(seconds=4)
+
+
+@asynccontextmanager
+async def delivering(buses, site, grace=GRACE):
+    """Yield a bus from which a worker takes legs meanwhile."""
+    async with buses.open(grace) as bus:
+        shaping = Shaping(Manners(), Fellows(bus), system_clock)
+        delivery = delivery_over(bus, courier_by(SiteDirections(site=site), shaping, timeout=60.0))
+        consuming = bus.consume(MailRouted, delivery.attempt, lane=REMOTE, again=delivery.recover)
+        async with background(consuming):
+            await working_bus(bus)
+            yield bus
 
 
 def has_suspended(shaping):

@@ -80,7 +80,7 @@ def with_second_worker(stack):
 
 def test_a_worker_that_comes_gets_its_share(stack, sink):
     sink.holds = True
-    batch = Batch(stack, sink, 40)
+    batch = Batch(stack, sink, 20)
     wait_until(lambda: len(batch.copies) == INITIAL, "the first worker sends what it may")
 
     _, second = with_second_worker(stack)

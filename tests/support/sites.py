@@ -5,13 +5,19 @@ from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from kernel.clock import system_clock
+from kernel.model.events import Remote
 from kernel.model.sending import Sending
 from services.delivery.adapters.dialling import Dialler, Dialling
 from services.delivery.adapters.preparing import Preparer
 from services.delivery.adapters.smtp import SmtpCourier
+from services.delivery.adapters.templates import load_templates
 from services.delivery.core.routes import Host
+from services.delivery.core.schedule import RetrySchedule
 from services.delivery.core.smtp_client import Phase
 from services.delivery.ports import Site
+from services.delivery.reporter import Reporter
+from services.delivery.service import Delivery
 from tests.support.fakes import make_platform
 
 _ANSWERS = {
@@ -98,6 +104,13 @@ class SiteDirections:
         name = domain.partition(".")[0]
         there = self.sites[name]
         return Site(name, (Host(name, there.host, there.port),), route=self.route)
+
+
+def delivery_over(bus, courier):
+    """Return a delivery service that carries remote legs by ``courier``."""
+    platform = make_platform(bus=bus, clock=system_clock)
+    reporter = Reporter(platform, load_templates())
+    return Delivery(platform, {Remote: courier}, reporter, RetrySchedule())
 
 
 def courier_by(directions, shaping, timeout=5.0):

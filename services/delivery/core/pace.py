@@ -13,7 +13,8 @@ LONGEST = timedelta(minutes=5)
 """Nobody is put off for longer: sites become faster, and routes change."""
 DENSITY = 0.8
 """Legs come back a little faster than they can go: a site is not to wait for us."""
-_WEIGHT = 0.2
+_SLOWER, _FASTER = 0.2, 0.5
+"""How much one message weighs: a site that has recovered is not to wait for us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Pace:
 def timed(pace: Pace, seconds: float) -> Pace:
     """Return the pace after a message that took so long."""
     known = seconds if pace.seconds is None else pace.seconds
-    return replace(pace, seconds=known + _WEIGHT * (seconds - known))
+    weight = _SLOWER if seconds > known else _FASTER
+    return replace(pace, seconds=known + weight * (seconds - known))
 
 
 def put_off(
