@@ -122,6 +122,15 @@ async def test_much_that_waits_can_be_tried_at_once(server, capsys, words, body)
     assert capsys.readouterr().out == "2 legs are due now\n"
 
 
+async def test_what_waits_for_a_domain_is_listed_alone(server, capsys):
+    server.answers["GET", "/v1/waiting"] = (200, {"items": [], "next": None})
+
+    assert await postroom("queue", "--domain", "b.test") == 0
+
+    assert server.asked[0][2]["domain"] == "b.test"
+    assert capsys.readouterr().out == "none\n"
+
+
 @pytest.mark.parametrize("words", ["", "01k/remote:b.test/2 --all"])
 async def test_what_to_try_at_once_is_said_in_one_way(server, words):
     assert await postroom("queue", "retry", *words.split()) == cli.USAGE
