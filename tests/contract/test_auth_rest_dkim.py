@@ -27,11 +27,17 @@ PEM = rsa_key(2048)[0].decode()
 
 
 @pytest.fixture
-async def asked(url, clock):
+def file_url(tmp_path):
+    """A database of one kind, where it does not matter which."""
+    return f"sqlite+aiosqlite:///{tmp_path}/postroom.db"
+
+
+@pytest.fixture
+async def asked(file_url, clock):
     """A name server without any names, and an auth that asks it."""
     async with name_server({}) as names:
         settings = Settings(secret_key=SECRET_KEY, name_servers=(names.address,))
-        async with served_auth(url, clock=clock, auth=settings) as auth:
+        async with served_auth(file_url, clock=clock, auth=settings) as auth:
             yield names, auth
 
 
@@ -205,8 +211,8 @@ async def test_a_change_is_made_on_what_was_seen_written_down_and_told(auth):
     assert {notice.kind for notice in auth.platform.bus.notices} == {"dkim-keys"}
 
 
-async def test_without_a_secret_key_no_key_can_be_kept(url):
-    async with served_auth(url, auth=Settings()) as auth:
+async def test_without_a_secret_key_no_key_can_be_kept(file_url):
+    async with served_auth(file_url, auth=Settings()) as auth:
         assert await refused(auth, "POST", KEYS, {}) == (409, "private_key")
 
 

@@ -225,7 +225,8 @@ async def test_a_change_is_made_on_what_was_seen_and_told(auth):
     assert [(n.kind, n.key) for n in auth.platform.bus.notices] == [("routes", "*")] * 2
 
 
-async def test_without_a_key_no_password_can_be_kept(url):
+async def test_without_a_key_no_password_can_be_kept(tmp_path):
+    url = f"sqlite+aiosqlite:///{tmp_path}/postroom.db"
     async with served_auth(url, auth=Settings()) as auth:
         assert await refused(auth, "POST", "/v1/routes", SMART) == (409, "password")
 

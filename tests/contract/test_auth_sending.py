@@ -105,7 +105,8 @@ async def test_nothing_is_kept_for_ever(auth, monkeypatch):
     assert await auth.desk.sending.answer() is not before
 
 
-async def test_under_another_key_mail_waits_at_its_route_and_goes_unsigned(url):
+async def test_under_another_key_mail_waits_at_its_route_and_goes_unsigned(tmp_path):
+    url = f"sqlite+aiosqlite:///{tmp_path}/postroom.db"
     async with served_auth(url) as auth:
         await auth.made("/v1/routes", SMART)
         key = await auth.made(KEYS, {"algorithm": "ed25519"})
@@ -125,7 +126,8 @@ async def test_under_another_key_mail_waits_at_its_route_and_goes_unsigned(url):
         assert errors == ["the password of the route *", "the DKIM key 2026a._domainkey.ours.test"]
 
 
-async def test_secrets_do_not_come_into_logs(url):
+async def test_secrets_do_not_come_into_logs(tmp_path):
+    url = f"sqlite+aiosqlite:///{tmp_path}/postroom.db"
     with capture_logs() as logs:
         async with served_auth(url) as auth:
             await auth.made("/v1/routes", SMART)
