@@ -4,7 +4,7 @@ Emits `MailAccepted`. Asks auth who may do what.
 """
 
 import asyncio
-import secrets
+import os
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -143,7 +143,7 @@ class _House:
         return replies.NO_ROOM if self.budget.is_spent else self.pressure.at_data()
 
     def _new_id(self) -> MailId:
-        return new_mail_id(self.platform.clock(), secrets.token_bytes)
+        return new_mail_id(self.platform.clock(), os.urandom)
 
 
 @asynccontextmanager
