@@ -7,6 +7,7 @@ from kernel.dkim.fields import HeaderField
 from kernel.model.address import BadAddressError, parse_domain
 
 _LONGEST, _DEEPEST = 4_096, 20
+_NESTED = "(:"  # comments and groups, into which the parser recurses
 
 
 def author_domains(fields: Iterable[HeaderField]) -> frozenset[str] | None:
@@ -22,8 +23,8 @@ def author_domains(fields: Iterable[HeaderField]) -> frozenset[str] | None:
 
 
 def _is_monstrous(value: str) -> bool:
-    """Return whether no honest From looks like that; the parser recurses into comments."""
-    return len(value) > _LONGEST or value.count("(") > _DEEPEST
+    """Return whether no honest From looks like that; a parser would lose itself in it."""
+    return len(value) > _LONGEST or any(value.count(sign) > _DEEPEST for sign in _NESTED)
 
 
 def _domain_of(address: str) -> str:

@@ -73,6 +73,7 @@ def test_two_records_are_none():
         (b"From : a@x.test\r\nFrom: b@y.test\r\n", None),
         (b"From: a@-.test\r\n", None),
         (b"From: " + b"(" * 2_000 + b"a@x.test\r\n", None),
+        (b"From: " + b"a:" * 2_000 + b"a@x.test;\r\n", None),
         (b"From: a@x.test," + b" " * 5_000 + b"\r\n", None),
     ],
 )
