@@ -7,7 +7,7 @@ REQUIRETLS (RFC 8689), HOLDFOR and HOLDUNTIL (RFC 4865).
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from kernel.model.address import Address, BadAddressError
@@ -182,8 +182,8 @@ def _hold_for(value: str) -> _Fields | None:
 
 def _hold_until(value: str) -> _Fields | None:
     try:
-        moment = datetime.fromisoformat(value.upper())
-    except ValueError:
+        moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):  # at the ends of time there is no UTC
         return None
     return {"hold_until": moment} if _HOLDUNTIL.fullmatch(value) else None
 

@@ -128,6 +128,13 @@ def test_requiretls_is_there_under_tls_alone():
     assert parse_mail(argument, extended=True) == replies.UNKNOWN_PARAMETER
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_mail_is_held_until_a_moment_that_everybody_can_name(moment):
+    argument = f"FROM:<{BOB}> HOLDUNTIL={moment}"
+
+    assert parse_mail(argument, extended=True, holds=True) == replies.BAD_PARAMETER
+
+
 def test_a_value_may_hold_what_is_space_beyond_ascii_alone():
     recipient = rcpt("TO:<ann@ours.test> ORCPT=utf-8;a\u3000b@x.test")
 
