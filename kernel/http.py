@@ -72,7 +72,7 @@ def shows_token(authorization: str | None, token: str) -> bool:
     An empty ``token`` is nobody's: it would let in whoever shows none.
     """
     scheme, _, shown = (authorization or "").partition(" ")
-    same = hmac.compare_digest(shown.encode(), token.encode())
+    same = hmac.compare_digest(shown.encode(errors="surrogateescape"), token.encode())
     return scheme == SERVICE_SCHEME and same and bool(token)
 
 

@@ -67,7 +67,8 @@ async def test_nobody_there_means_unavailable():
 
 
 @pytest.mark.parametrize(
-    "header", [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic secret", "secret"]
+    "header",
+    [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic secret", "secret", "Bearer \udcff"],
 )
 def test_only_the_token_itself_is_the_token(header):
     assert not shows_token(header, "secret")
