@@ -232,6 +232,7 @@ class SmtpClient:
         else:
             self.committed = True
             self.lose(reply)
+            self.failure = None  # it is the message that it does not take
 
     def _takes_chunk(self, reply: Reply) -> bool:
         """Return whether a chunk was taken; end it with a server that does not know chunks."""

@@ -287,6 +287,16 @@ def test_a_refusal_in_the_middle_of_the_content_counts():
     assert client.phase is Phase.CLOSED
 
 
+def test_a_server_that_puts_off_a_content_early_is_well():
+    client = make_client()
+    client.begin(make_mailing(BOB, streamed=True))
+
+    say(client, OK + OK + GO, b"452 4.3.1 too much for now\r\n")
+
+    assert codes(client) == {BOB: 452}
+    assert (client.phase, client.failure) == (Phase.CLOSED, None)
+
+
 def test_nothing_is_said_when_the_server_cannot_have_it():
     client = make_client(LOCK_STEP)
 
