@@ -103,6 +103,15 @@ async def test_domains_that_share_their_servers_share_their_site(directions):
     assert await ways.find(X) == await ways.find("y.test")
 
 
+async def test_nobody_passes_for_a_site_by_naming_its_servers_among_many(directions):
+    many = [f"10 mx{number}.test." for number in range(20)]
+    zone = {(X, "MX"): many, ("y.test", "MX"): [*many, "5 z.test."]}
+    zone |= {(f"mx{number}.test", "A"): [ONE] for number in range(20)} | {("z.test", "A"): [TWO]}
+    ways = directions(zone)
+
+    assert (await ways.find(X)).name != (await ways.find("y.test")).name
+
+
 @pytest.mark.parametrize(
     ("zone", "reply"),
     [

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from itertools import chain
 from typing import Protocol
 
@@ -31,7 +32,7 @@ from services.delivery.ports import Directions, Site
 REMEMBERED = 60.0  # seconds: the resolver's own cache keeps to the records' time to live
 SMTP_PORT = 25  # another one is an operator's own arrangement, perhaps on this machine
 MAX_EXCHANGERS = 5  # as many as are worth trying in one attempt
-MOST_NAMES = 20  # of servers that make a site: whoever has more is known by these
+MOST_NAMES = 20  # of servers that are spelt in the name of a site
 _shuffle = random.SystemRandom().shuffle
 
 Found = Site | Reply
@@ -131,8 +132,7 @@ class DnsDirections:
             if None in elsewhere:
                 return NO_DNS
             return LOOP if any(answers) else NO_HOST
-        names = sorted(exchanger.name for exchanger in named)[:MOST_NAMES]
-        return replace(site, name=",".join(names), hosts=hosts)
+        return replace(site, name=_site_name(exchanger.name for exchanger in named), hosts=hosts)
 
     def _elsewhere(
         self, found: Sequence[tuple[Exchanger, tuple[Host, ...] | None]]
@@ -157,6 +157,15 @@ class DnsDirections:
                 failure = Failure(Result.DNSSEC_INVALID, name, why=str(error))
                 self._reports.failed(Policy(PolicyKind.TLSA, site.domain), failure)
             return None
+
+
+def _site_name(servers: Iterable[str]) -> str:
+    """Return the name of a site: no other servers have the same, or one could spoil it for them."""
+    names = sorted(servers)
+    if len(names) <= MOST_NAMES:
+        return ",".join(names)
+    mark = blake2b("\n".join(names).encode(), digest_size=8).hexdigest()
+    return ",".join([*names[:MOST_NAMES], mark])
 
 
 def _without(hosts: tuple[Host, ...], addresses: Collection[str]) -> tuple[Host, ...]:
