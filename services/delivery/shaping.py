@@ -19,7 +19,7 @@ import structlog
 from kernel.clock import Clock
 from kernel.model.events import SiteResumed, SiteSuspended
 from kernel.model.rate import Rate
-from kernel.model.reply import Reply
+from kernel.model.reply import Reply, printable
 from services.delivery import metrics
 from services.delivery.core.pace import Pace, put_off, timed
 from services.delivery.core.rates import Levels, Portions, draw, interval
@@ -290,7 +290,7 @@ class Shaping:
         until = now + self._manners.rest.after(times)
         notice = SiteSuspended(name, until, why, self._fellows.me)
         state.suspension = suspended(state.suspension, notice, now)
-        _log.warning("site suspended", site=name, until=until.isoformat(), why=str(why))
+        _log.warning("site suspended", site=name, until=until.isoformat(), why=printable(str(why)))
         self._fellows.tell(notice)
 
     def _resume(self, name: str, state: _State) -> None:

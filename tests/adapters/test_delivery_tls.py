@@ -23,6 +23,7 @@ from services.delivery.core.dane import Dane
 from services.delivery.core.demands import NOT_NAMED
 from services.delivery.core.routes import Host
 from services.delivery.core.smtp_client import Phase
+from services.delivery.core.tlsrpt import Failure, Policy, PolicyKind, Result
 from services.delivery.fellows import Fellows
 from services.delivery.ports import Site
 from services.delivery.shaping import Manners, Shaping
@@ -353,6 +354,21 @@ async def test_a_report_of_the_day_is_written(certify, tmp_path):
     assert file.name.startswith("us.test!x.test!")
     report = json.loads(file.read_text())
     assert report["policies"][0]["summary"]["total-successful-session-count"] == 1
+
+
+async def test_a_domain_whose_report_cannot_be_kept_takes_no_other_along(tmp_path):
+    reports = TlsReports(system_clock, "us.test", folder=tmp_path)
+    for domain in (".".join(["x" * 60] * 4), "y.test"):
+        why = "\x1b[2J" + "x" * 10_000
+        reports.failed(Policy(PolicyKind.NONE, domain), Failure(Result.VALIDATION_FAILURE, why=why))
+
+    await reports.write()
+
+    (file,) = tmp_path.iterdir()
+    assert file.name.startswith("us.test!y.test!")
+    (detail,) = json.loads(file.read_text())["policies"][0]["failure-details"]
+    assert detail["failure-reason-code"].startswith(" [2Jxxx")
+    assert len(detail["failure-reason-code"]) < 1_000
 
 
 async def test_an_authority_of_ones_own_may_be_named_and_its_names_still_count(certify, tmp_path):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import structlog
 from prometheus_client import Counter
 
 from kernel.clock import Clock
+from kernel.model.reply import printable
 from services.delivery.core.tlsrpt import Failure, Policy, Tally
 
 LOOK_EVERY = 60.0  # seconds: whether a new day has begun
+LONGEST_WHY = 300  # characters: others may have chosen them
 
 _SESSIONS = Counter(
     "postroom_delivery_tls_sessions_total",
@@ -41,6 +44,7 @@ class TlsReports:
 
     def failed(self, policy: Policy, failure: Failure) -> None:
         """Note one that was not, or a policy that is not to be had."""
+        failure = replace(failure, why=printable(failure.why)[:LONGEST_WHY])
         _SESSIONS.labels(policy.kind.value, failure.result.value).inc()
         self._tally.fail(policy, failure)
         _log.warning(
@@ -74,15 +78,20 @@ class TlsReports:
             f"{self._our_name}!{domain}!{span}.json": report  # RFC 8460 §5.1
             for domain, report in done.reports(self._our_name, self._contact, now).items()
         }
-        try:
-            await asyncio.to_thread(_write, self._folder, files)
-        except OSError as error:
-            _log.error("cannot write reports of TLS", why=str(error))
+        troubles = await asyncio.to_thread(_write, self._folder, files)
+        if troubles:
+            _log.error("cannot write reports of TLS", lost=len(troubles), why=troubles[0])
 
 
-def _write(folder: Path, files: dict[str, dict[str, Any]]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _write(folder: Path, files: dict[str, dict[str, Any]]) -> list[str]:
+    """Write what can be written; return why the rest cannot, such as a name that is too long."""
+    troubles = []
     for name, report in files.items():
         draft = folder / f".{name}"
-        draft.write_text(json.dumps(report, indent=1), encoding="utf-8")
-        draft.replace(folder / name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            draft.write_text(json.dumps(report, indent=1), encoding="utf-8")
+            draft.replace(folder / name)
+        except OSError as error:
+            troubles.append(str(error))
+    return troubles
