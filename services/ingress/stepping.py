@@ -76,6 +76,7 @@ class Stepping(SMTP):
             self._act(step(*args))
         except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
             _log.exception("a step failed", session=self._name())
+            self._next_step = None
             self._act(core.stumble())
         if self._held and not core.is_busy:
             self._hold(0)
