@@ -11,13 +11,19 @@ _NESTED = "(:"  # comments and groups, into which the parser recurses
 
 
 def author_domains(fields: Iterable[HeaderField]) -> frozenset[str] | None:
-    """Return the domains in From; None if it is there twice, or one cannot be read."""
+    """Return the domains in From; None if it is there twice, or one cannot be read.
+
+    One that seems to name somebody, and no address is found in it, is shown to people all the same.
+    """
     values = [field.value.decode("utf-8", "replace") for field in fields if field.name == "from"]
     if len(values) > 1 or any(map(_is_monstrous, values)):
         return None
     unfolded = [value.replace("\r\n", "").strip() for value in values]
+    found = [address for _, address in getaddresses(unfolded) if address]
+    if not found and any("@" in value for value in unfolded):
+        return None
     try:
-        return frozenset(_domain_of(address) for _, address in getaddresses(unfolded) if address)
+        return frozenset(map(_domain_of, found))
     except BadAddressError:
         return None
 
