@@ -232,6 +232,8 @@ class Shaping:
             if not wait:
                 self._sources[source], state.levels = sources, levels
                 return None
+        if wait == inf:
+            return self._later(site.name, ELSEWHERE)
         return self._later(site.name, TOO_FAST, site=site, wait=wait)
 
     def _rates_of(self, site: Site) -> Portions:
@@ -275,7 +277,7 @@ class Shaping:
         stuck = self._stuck(state) if state else 0.0
         slowest = interval(self._rates_of(site)) if site else 0.0
         step = max(pace.interval(self.room(name), stuck), slowest)
-        if 0 < wait < inf:
+        if wait:
             not_before = now + timedelta(seconds=wait)
         pace, until = put_off(pace, step, now, not_before)
         if state:

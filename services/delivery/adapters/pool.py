@@ -21,6 +21,8 @@ class Pool:
 
     def take(self, site: str, way: Hashable) -> Connection | None:
         """Return the idle connection that was used last: it is the least likely to be gone."""
+        if not self._at[site]:
+            return None
         found = next((c for c in reversed(self._idle) if self._idle[c] == (site, way)), None)
         if found is not None:
             self.drop(found)

@@ -153,6 +153,15 @@ async def test_what_exceeds_a_rate_comes_back_when_it_may_go():
     assert NOON + 59 * timedelta(seconds=1) < later.until <= NOON + MINUTE
 
 
+async def test_who_has_no_part_in_a_rate_sends_the_leg_on_soon():
+    us = await company("abc", rates=(Rate(1, 86_400),))
+
+    answers = [await shaping.enter(SITE) for shaping in us.workers.values()]
+
+    assert len(turns(answers)) == 1
+    assert all(a.until < NOON + timedelta(seconds=1) for a in answers if isinstance(a, Later))
+
+
 async def test_sites_share_the_rate_of_their_source():
     us = await company(source_rates=(Rate(2, 60),))
     here, there = Route("*", source="192.0.2.1"), Route("*", source="192.0.2.2")
