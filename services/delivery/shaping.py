@@ -246,11 +246,15 @@ class Shaping:
         return {rate: self._fellows.portion(rate.count, name) for rate in rates}
 
     def _patience(self, state: _State, room: int) -> float:
-        """Return how long it is worth to wait for a turn: not at all if it will not come."""
+        """Return how long it is worth to wait for a turn: not at all if it will not come.
+
+        At a site of which nothing is known yet, a moment: a fast one has answered by then.
+        """
         patience, stuck = self._manners.patience, self._stuck(state)
         ahead = (state.turnstile.waiting + 1) * state.pace.interval(room, stuck)
-        known = state.pace.seconds is not None or stuck > patience
-        return 0.0 if known and ahead > patience else patience
+        if state.pace.seconds is None and stuck <= patience:
+            return patience / 5
+        return 0.0 if ahead > patience else patience
 
     def _is_fast(self, name: str) -> bool:
         state = self._sites.get(name)
