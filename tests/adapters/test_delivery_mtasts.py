@@ -26,7 +26,6 @@ from tests.support.remote import remote
 X = "x.test"
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 POLICY = "version: STSv1\nmode: enforce\nmx: mx.x.test\nmax_age: 864000\n"
-TEN_DAYS = timedelta(days=10)
 
 
 @dataclass
@@ -264,7 +263,6 @@ async def test_of_too_many_the_oldest_is_forgotten(house, tmp_path, monkeypatch)
     assert [file.name for file in (tmp_path / "kept").iterdir()] == ["y.test.json"]
 
 
-OF_ANOTHER = POLICY.replace("mx: mx", "mx: other")
 OFFERS_TLS, PLAIN = "250-there.test\r\n250 STARTTLS", "250-there.test\r\n250 PIPELINING"
 
 

@@ -22,7 +22,6 @@ from tests.support.sasl import client
 
 GRANTED, REFUSED, LOCKED = LoginVerdict.GRANTED, LoginVerdict.REFUSED, LoginVerdict.LOCKED
 ADMIN_ADDRESS = Address("admin", "ours.test")
-ADMINISTRATOR = LoginAnswer(GRANTED, "admin", administrator=True, mailbox=ADMIN_ADDRESS)
 CERTIFICATE = b"what both ends of TLS see"
 MECHANISMS = ["PLAIN", "CRAM-MD5", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"]
 CHALLENGES = MECHANISMS[1:]

@@ -1,20 +1,15 @@
 """Fetches the policy file of MTA-STS, as other servers do (RFC 8461 §3.3)."""
 
-import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
-from ipaddress import IPv6Address, ip_address
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from kernel.mtasts import LARGEST
+from kernel.mtasts import BadPolicyError
+from kernel.policyfile import HTTPS, NotShownError, located, policy_session, policy_text
 from services.auth.core.survey import Fetched
-
-HTTPS = 443
-_OK = 200
-_TEXT = "text/plain"
 
 
 async def fetch_policy(
@@ -28,36 +23,14 @@ async def fetch_policy(
     """Return the file that the host ``name`` shows at ``addresses``, or why it is not to be had."""
     if not addresses:
         return Fetched(trouble=f"{name} has no address")
-    connector = aiohttp.TCPConnector(
-        resolver=_Fixed(addresses), ssl=trust or ssl.create_default_context(), force_close=True
-    )
-    timeout = aiohttp.ClientTimeout(total=patience)
-    url = f"https://{name}:{port}/.well-known/mta-sts.txt"
+    trusted = trust or ssl.create_default_context()
     try:
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-            session.get(url, allow_redirects=False) as response,
-        ):
-            return await _read(response)
+        async with policy_session(_Fixed(addresses), trusted, patience) as session:
+            return Fetched(await policy_text(session, name, port))
     except TimeoutError:
         return Fetched(trouble="no answer in time")
-    except (aiohttp.ClientError, OSError) as error:
+    except (NotShownError, BadPolicyError, aiohttp.ClientError, OSError) as error:
         return Fetched(trouble=str(error) or type(error).__name__)
-
-
-async def _read(response: aiohttp.ClientResponse) -> Fetched:
-    if response.status != _OK or response.content_type != _TEXT:
-        return Fetched(trouble=f"the answer is {response.status}, {response.content_type}")
-    try:
-        octets = await response.content.readexactly(LARGEST + 1)
-    except asyncio.IncompleteReadError as end:
-        octets = end.partial
-    if len(octets) > LARGEST:
-        return Fetched(trouble=f"it is larger than {LARGEST} octets")
-    try:
-        return Fetched(octets.decode())
-    except UnicodeDecodeError:
-        return Fetched(trouble="it is not UTF-8")
 
 
 class _Fixed(AbstractResolver):
@@ -71,19 +44,7 @@ class _Fixed(AbstractResolver):
     ) -> list[ResolveResult]:
         """Return its addresses."""
         del family
-        return [_result(host, address, port) for address in self._addresses]
+        return [located(host, address, port) for address in self._addresses]
 
     async def close(self) -> None:
         """Have nothing to close."""
-
-
-def _result(host: str, address: str, port: int) -> ResolveResult:
-    is_ipv6 = isinstance(ip_address(address), IPv6Address)
-    return ResolveResult(
-        hostname=host,
-        host=address,
-        port=port,
-        family=socket.AF_INET6 if is_ipv6 else socket.AF_INET,
-        proto=socket.IPPROTO_TCP,
-        flags=socket.AI_NUMERICHOST,
-    )

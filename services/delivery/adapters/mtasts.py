@@ -18,22 +18,14 @@ import structlog
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from kernel.clock import Clock
-from kernel.mtasts import (
-    LARGEST,
-    BadPolicyError,
-    Mode,
-    StsPolicy,
-    parse_policy,
-    policy_id,
-)
+from kernel.mtasts import Mode, StsPolicy, parse_policy, policy_id
 from kernel.names import NamesUnavailableError
+from kernel.policyfile import HTTPS, NotShownError, located, policy_session, policy_text
 from services.delivery.adapters.hosts import Hosts
 from services.delivery.adapters.securing import trusting
 from services.delivery.adapters.tlsrpt import TlsReports
-from services.delivery.core.routes import Family
 from services.delivery.core.tlsrpt import Failure, Policy, PolicyKind, Result
 
-HTTPS = 443
 MOST_POLICIES = 10_000
 REFRESH = timedelta(days=1)  # a policy is asked for again long before it ends (RFC 8461 §3.3)
 PATIENCE = timedelta(minutes=5)  # until a policy that was not to be had is asked for again
@@ -89,18 +81,8 @@ class StsPolicies:
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(
-            resolver=_WebResolver(self._hosts),
-            ssl=self._web.trust or trusting(),
-            use_dns_cache=False,  # names are remembered as long as they say
-            force_close=True,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=self._web.timeout),
-            headers={"Accept": "text/plain", "Accept-Encoding": "identity"},
-            auto_decompress=False,
+        self._session = policy_session(
+            _WebResolver(self._hosts), self._web.trust or trusting(), self._web.timeout
         )
         if self._folder is not None:
             self._kept = await asyncio.to_thread(_load, self._folder, self._clock())
@@ -143,20 +125,14 @@ class StsPolicies:
 
     async def _fetch(self, domain: str) -> StsPolicy | Failure:
         """Return the policy that the domain's web server shows (RFC 8461 §3.3)."""
-        name = f"mta-sts.{domain}"
-        url = f"https://{name}:{self._web.port}/.well-known/mta-sts.txt"
         try:
-            async with self._session.get(url, allow_redirects=False) as response:
-                if response.status != 200 or response.content_type != "text/plain":  # noqa: PLR2004
-                    why = f"{response.status} {response.content_type}"
-                    return Failure(Result.STS_POLICY_FETCH_ERROR, why=why)
-                octets = await _read(response)
-                return parse_policy(octets.decode())
+            text = await policy_text(self._session, f"mta-sts.{domain}", self._web.port)
+            return parse_policy(text)
         except aiohttp.ClientConnectorCertificateError as error:
             return Failure(Result.STS_WEBPKI_INVALID, why=str(error.certificate_error))
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (NotShownError, aiohttp.ClientError, TimeoutError, OSError) as error:
             return Failure(Result.STS_POLICY_FETCH_ERROR, why=str(error) or type(error).__name__)
-        except ValueError as error:  # no policy, or not even text
+        except ValueError as error:  # no policy, or a domain that makes no URL
             return Failure(Result.STS_POLICY_INVALID, why=str(error))
 
     def _fail(self, domain: str, called: str, now: datetime) -> None:
@@ -179,15 +155,6 @@ class StsPolicies:
             _log.error("cannot keep a policy", domain=domain, why=str(error))
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    octets = b""
-    async for chunk in response.content.iter_chunked(LARGEST):
-        octets += chunk
-        if len(octets) > LARGEST:
-            raise BadPolicyError(f"it is larger than {LARGEST} octets")
-    return octets
-
-
 class _WebResolver(AbstractResolver):
     """Our way to ask DNS, for aiohttp."""
 
@@ -205,22 +172,10 @@ class _WebResolver(AbstractResolver):
             raise OSError(str(error)) from error
         if not found:
             raise OSError(f"{host} has no address")
-        return [_result(host, one.address, port) for one in found]
+        return [located(host, one.address, port) for one in found]
 
     async def close(self) -> None:
         """Have nothing to close."""
-
-
-def _result(name: str, address: str, port: int) -> ResolveResult:
-    is_ipv6 = Family.of(address) is Family.IPV6
-    return ResolveResult(
-        hostname=name,
-        host=address,
-        port=port,
-        family=socket.AF_INET6 if is_ipv6 else socket.AF_INET,
-        proto=socket.IPPROTO_TCP,
-        flags=socket.AI_NUMERICHOST,
-    )
 
 
 def _save(folder: Path, domain: str, kept: Kept, forgotten: str | None) -> None:
