@@ -25,8 +25,6 @@ from services.ingress.core.trace import fields_before
 from services.ingress.inspection import MAX_HEADER, Inspection, is_whole
 from services.ingress.pressure import Pressure
 
-HEADER_TOO_BIG = Reply(552, "5.3.4", "The header of the message is too big")
-
 
 @dataclass(frozen=True, slots=True)
 class Intake:
@@ -72,7 +70,7 @@ class Intake:
         head = await _head_of(content)
         inspection = Inspection(head)
         if inspection.header_size > MAX_HEADER:
-            return _refuse(offer, HEADER_TOO_BIG)
+            return _refuse(offer, replies.HEADER_TOO_BIG)
         own = self._fields(offer, head, now)
         blobs, aside = self.platform.blobs, f"{offer.id}.aside"
         try:

@@ -8,7 +8,7 @@ from kernel.model.envelope import INLINE_LIMIT, Body
 from kernel.model.questions import BareLineEnds, Listener
 from kernel.model.reply import Reply
 from services.ingress.core import replies
-from services.ingress.core.admission import judge_head, judge_size
+from services.ingress.core.admission import has_header, header_of, judge_head, judge_size
 from services.ingress.core.content import AsIs, LineEnds
 from services.ingress.core.effects import Effect, Offer, Open, Pour, Rejected, Seal, Spill, Take
 
@@ -90,8 +90,18 @@ class Reception:
         content = b"".join(self._gathered)
         self._gathered.clear()
         if self.refusal is None:
-            self.refusal = self._bad_head = judge_head(content[:_WHOLE], self._max_hops)
+            self.refusal = self._bad_head = self._judge_head(content[:_WHOLE])
         return content
+
+    def _judge_head(self, head: bytes) -> Reply | None:
+        """Return why a message that begins with ``head`` is refused, or None.
+
+        What the header of a binary one is made of is not looked at later, as its lines are not.
+        """
+        is_cut = len(header_of(head)) == _WHOLE
+        if is_cut and self._offer.body is Body.BINARY and has_header(head):
+            return replies.HEADER_TOO_BIG
+        return judge_head(head, self._max_hops)
 
 
 def _line_ends(offer: Offer, listener: Listener) -> LineEnds | AsIs:

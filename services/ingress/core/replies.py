@@ -88,4 +88,5 @@ NOBODY = "5.1.1"
 
 TOO_BIG = Reply(552, "5.3.4", "Message is too big")
 BARE_LINE_END = Reply(554, "5.6.0", "Bare CR or LF in the message: lines end with CRLF")
+HEADER_TOO_BIG = Reply(552, "5.3.4", "The header of the message is too big")
 TOO_MANY_HOPS = Reply(554, "5.4.6", "Too many hops: this looks like a mail loop")

@@ -60,6 +60,18 @@ def test_a_binary_message_is_its_chunks_whatever_is_in_them(listener, content, c
     assert (offer.body, taken) == (Body.BINARY, content)
 
 
+def test_nothing_hides_deep_in_the_header_of_a_binary_message():
+    envelope = ENVELOPE.replace(b".test>\r\nRCPT", b".test> BODY=BINARYMIME\r\nRCPT")
+    header = b"From: a@x.test\r\n" + b"X: y\r\n" * 11_000 + b"X: y\nFrom: ceo@bank.test\r\n"
+
+    one = talk(HELLO, envelope, in_chunks(header + b"\r\nhi"))
+
+    assert one.mails == []
+    assert [effect.reply for effect in one.others if isinstance(effect, Rejected)] == [
+        replies.HEADER_TOO_BIG
+    ]
+
+
 def test_the_last_line_of_a_message_ends_like_the_others():
     assert content_of(talk(HELLO, ENVELOPE, bdat(b"no end", last=True))) == b"no end\r\n"
     assert content_of(talk(HELLO, ENVELOPE, bdat(b"", last=True))) == b""
