@@ -8,7 +8,7 @@ from kernel.dkim.fields import HeaderField, join_header, split_header
 
 NAME = "Authentication-Results"
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`{|}~@]+")
-_COMMENT = re.compile(r"\((?:[^()\\]|\\.)*\)")
+_PIECE = re.compile(r"\\.|[()]|[^\\()\s]+", re.DOTALL)
 _SERVER = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;/()"]+))')
 _ENOUGH = 2_000
 """Octets in which an author must have named itself: comments can be nested without end."""
@@ -53,13 +53,21 @@ def _claims_to_be(field: HeaderField, hostname: str) -> bool:
     if field.name != NAME.lower():
         return False
     text = field.value[:_ENOUGH].decode("utf-8", "replace")
-    while (bare := _COMMENT.sub(" ", text)) != text:
-        text = bare
-    match = _SERVER.match(text)
+    match = _SERVER.match(text, _behind_comments(text))
     if match is None:
         return True
     server = match[2] if match[1] is None else re.sub(r"\\(.)", r"\1", match[1])
     return server.rstrip(".").lower() == hostname.rstrip(".").lower()
+
+
+def _behind_comments(text: str) -> int:
+    """Return where something stands that is in no comment (RFC 5322 §3.2.2): they can be nested."""
+    depth = 0
+    for piece in _PIECE.finditer(text):
+        if not depth and piece[0] != "(":
+            return piece.start()
+        depth += {"(": 1, ")": -1}.get(piece[0], 0)
+    return len(text)
 
 
 def _value(text: str) -> str:

@@ -47,6 +47,25 @@ def test_the_results_of_others_stay():
 
 
 @pytest.mark.parametrize(
+    ("comments", "stays"),
+    [
+        ("(ours (not) mx.ours.test)", True),
+        ("(a\\)b) (c)", True),
+        ("(" * 900 + ")" * 900, True),
+        ("(" * 1_100 + ")" * 1_100, False),
+        ("(\\" * 900, False),
+        (")", False),
+    ],
+)
+def test_comments_do_not_hide_who_speaks(comments, stays):
+    others = f"Authentication-Results: {comments} mx.elsewhere.test; spf=pass\r\n".encode()
+    ours = others.replace(b"elsewhere", b"ours").replace(b"not) mx.ours", b"not) mx.elsewhere")
+
+    assert without_forged(others, US) == (others if stays else b"")
+    assert without_forged(ours, US) == b""
+
+
+@pytest.mark.parametrize(
     ("findings", "closed", "refusal"),
     [
         ([Finding("a", "fine")], set(), None),
