@@ -26,6 +26,7 @@ PAGES = sorted(
     page for pattern in ("*.md", "docs/**/*.md", "bench/*.md") for page in ROOT.glob(pattern)
 )
 ARRANGEMENTS = "docs/arrangements.md"
+OLD_NAMES = {"POSTROOM_INGRESS_TLS_CERT", "POSTROOM_INGRESS_TLS_KEY"}  # still understood
 
 
 def read(name: str) -> str:
@@ -165,6 +166,19 @@ def test_a_standard_that_is_followed_names_its_test(cells):
 
     assert cells[1] in ("yes", "partly", "no")
     assert bool(tests) == (cells[1] != "no")
+
+
+def test_every_setting_that_containers_are_given_exists():
+    given = set(re.findall(r"^ +(POSTROOM_\w+):", read("docker-compose.yml"), re.MULTILINE))
+
+    assert given - OLD_NAMES <= set(re.findall(r"POSTROOM_\w+", settings_page()))
+
+
+@pytest.mark.parametrize("part", sorted((ROOT / "kernel").glob("[a-z]*")), ids=lambda p: p.name)
+def test_every_part_of_the_kernel_stands_in_the_tree(part):
+    name = f"{part.name}/" if part.is_dir() else part.name
+
+    assert re.search(rf"^  (.*  )?{re.escape(name)}(  |$)", read("ARCHITECTURE.md"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("service", SERVICES)
