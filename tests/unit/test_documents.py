@@ -110,6 +110,28 @@ def test_every_link_leads_somewhere(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_every_section_on_operating_stands_in_its_contents():
+    contents, *sections = re.split(r"^## ", read("docs/operating.md"), flags=re.MULTILINE)
+    titles = [section.partition("\n")[0] for section in sections]
+
+    assert [title for title in titles if f"](#{anchor(title)})" not in contents] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_part_of_a_page_that_is_linked_exists(page):
+    links = re.findall(r"\]\(([^):]*\.md)?#([^)]+)\)", page.read_text(encoding="utf-8"))
+
+    for other, part in links:
+        target = (page.parent / other) if other else page
+        headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+        assert part in map(anchor, headings), f"{other}#{part}"
+
+
+def anchor(heading: str) -> str:
+    """Return what a link to the heading names."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_that_is_named_exists(page):
     text = page.read_text(encoding="utf-8")
