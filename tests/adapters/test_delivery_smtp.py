@@ -329,6 +329,42 @@ async def test_a_blob_is_looked_into_before_a_7bit_server_gets_it(octets, code):
     assert code == 250 or carried.replies[BOB] == NEEDS_8BITMIME
 
 
+class SlowBlobs(DictBlobs):
+    """Takes its time over the first octets."""
+
+    async def read(self, name):
+        await asyncio.sleep(0.5)
+        yield MESSAGE
+
+
+async def test_a_connection_stays_while_a_message_is_made_ready():
+    leg = make_leg(BOB, content=Blob("m", len(MESSAGE)))
+    script = {"blobs": SlowBlobs(), "idle": 0.1}
+    async with remote(ehlo=SEVEN_BIT) as there, courier_to(there, **script) as courier:
+        carried = await courier.carry(leg)
+
+    assert carried.replies[BOB].code == 250
+    assert there.contents == [MESSAGE]
+
+
+async def test_a_server_that_goes_while_a_message_is_made_ready_has_not_answered():
+    leg = make_leg(BOB, content=Blob("m", len(MESSAGE)))
+    gone = Last(f"{SEVEN_BIT}\r\n".encode())
+    async with remote(ehlo=gone) as there, courier_to(there, blobs=SlowBlobs()) as courier:
+        carried = await courier.carry(leg)
+
+    assert carried.replies == {BOB: NO_ANSWER}
+
+
+async def test_an_attempt_without_content_leaves_no_connection():
+    leg = make_leg(BOB, content=Blob("gone", 1))
+    async with remote(ehlo=SEVEN_BIT) as there, courier_to(there, idle=60.0) as courier:
+        with pytest.raises(BlobMissingError):
+            await courier.carry(leg)
+        while not there.heard("QUIT"):  # noqa: ASYNC110 - a deadline stands around it
+            await asyncio.sleep(0.01)
+
+
 async def test_a_busy_site_gets_no_more_and_the_surplus_goes_back():
     async with (
         remote(dot=SILENCE) as there,

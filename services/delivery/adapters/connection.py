@@ -58,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._phase = client.phase
         self._heard = 0
         self._deadline = 0.0
+        self._rests = False
         self._watch: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -105,6 +106,15 @@ class Connection(asyncio.Protocol):
         except BaseException:
             self.abort()
             raise
+
+    def rest(self) -> None:
+        """Wait for somebody to use it, and not for long."""
+        self._rests = True
+        self._keep_time()
+
+    def wake(self) -> None:
+        """Be there for who makes a message ready, however long that takes."""
+        self._rests = False
 
     def close(self) -> None:
         """Say goodbye and hang up."""
@@ -157,14 +167,14 @@ class Connection(asyncio.Protocol):
             if phase is Phase.CLOSED:
                 self.abort()
             elif phase in _PAUSES:
-                self._wake()
+                self._go_on()
 
     async def _until_pause(self) -> None:
         if self.client.phase not in _PAUSES:
             self._pause = self._loop.create_future()
             await self._pause
 
-    def _wake(self) -> None:
+    def _go_on(self) -> None:
         pause, self._pause = self._pause, None
         if pause is not None and not pause.done():
             pause.set_result(None)
@@ -215,7 +225,7 @@ class Connection(asyncio.Protocol):
             self._watch.cancel()
             self._watch = None
         self._writable.set()
-        self._wake()
+        self._go_on()
         self._when_over(self)
 
     def _keep_time(self) -> None:
@@ -225,9 +235,10 @@ class Connection(asyncio.Protocol):
     def _check_time(self) -> None:
         """Look at the clock now and then: cheaper than a timer for each phase."""
         late = self._loop.time() >= self._deadline
-        if not late:
+        is_idle = self._phase is Phase.IDLE
+        if not late or (is_idle and not self._rests):
             self._watch = self._loop.call_later(self._shortest, self._check_time)
-        elif self._phase is Phase.IDLE:
+        elif is_idle:
             self.close()
         else:
             self.client.lose(TIMED_OUT)

@@ -26,12 +26,14 @@ class Pool:
         found = next((c for c in reversed(self._idle) if self._idle[c] == (site, way)), None)
         if found is not None:
             self.drop(found)
+            found.wake()
         return found
 
     def keep(self, connection: Connection, site: str, way: Hashable) -> None:
         """Keep a connection for whoever comes next."""
         if connection.client.phase is Phase.IDLE:
             self._idle[connection] = (site, way)
+            connection.rest()
             self._at[site] += 1
 
     def drop(self, connection: Connection) -> None:

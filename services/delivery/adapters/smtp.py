@@ -104,7 +104,11 @@ class SmtpCourier:
     ) -> tuple[Carried, Reply | None]:
         """Return what came of it, and why the connection is over if it is not by our own will."""
         client = connection.client
-        mailing, chunks = await self._preparer.prepare(leg, client)
+        try:
+            mailing, chunks = await self._preparer.prepare(leg, client)
+        except BaseException:
+            connection.close()
+            raise
         await connection.send(mailing, chunks)
         failure = client.failure
         most = site.route.messages_per_connection if site.route else None

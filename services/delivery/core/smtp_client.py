@@ -158,11 +158,15 @@ class SmtpClient:
         return self._take()
 
     def begin(self, mailing: Mailing) -> bytes:
-        """Start on ``mailing`` while IDLE; return octets for the server."""
+        """Start on ``mailing``; return octets for the server: none if it has gone meanwhile."""
         self.mailings += 1
         self.committed = False
         everyone = {r.address: r for r in mailing.envelope.recipients}
         self._everyone = tuple(everyone)
+        if self.phase is Phase.CLOSED:
+            self.failure = self.failure or NO_ANSWER
+            self.replies = dict.fromkeys(everyone, self.failure)
+            return b""
         refusal = obstacle(mailing, self.offers)
         if refusal is not None:
             self.replies = dict.fromkeys(everyone, refusal)

@@ -55,6 +55,18 @@ def test_mail_rcpt_and_data_go_together_where_offered():
     assert codes(client) == {BOB: 250, CAT: 250}
 
 
+@pytest.mark.parametrize("end", [SmtpClient.quit, SmtpClient.lose])
+def test_nothing_is_begun_where_nobody_is_any_more(end):
+    client = make_client()
+    end(client)
+
+    assert client.begin(make_mailing(BOB)) == b""
+    assert client.phase is Phase.CLOSED
+    assert client.failure == NO_ANSWER
+    assert client.replies == {BOB: NO_ANSWER}
+    assert not client.committed
+
+
 def test_they_go_one_by_one_elsewhere():
     client = make_client(LOCK_STEP)
 
