@@ -9,7 +9,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from math import inf
@@ -191,9 +191,14 @@ class Shaping:
         )
 
     async def hear_suspended(self, notice: SiteSuspended) -> None:
-        """Leave the site alone, as another worker says."""
+        """Leave the site alone, as another worker says; by our clock for no longer than we would.
+
+        A clock that is hours ahead of ours would keep mail for hours.
+        """
         if notice.worker == self._fellows.me:
             return
+        longest = self._clock() + self._manners.rest.longest
+        notice = replace(notice, until=min(notice.until, longest))
         state = self._sites.get(notice.site)
         if state is None:
             state = self._remember(notice.site, _State(self._manners.connections))

@@ -14,6 +14,7 @@ from kernel.model.envelope import Blob
 from kernel.model.reply import Reply
 from kernel.model.sending import Route, Sending, TlsPolicy
 from services.delivery import metrics
+from services.delivery.adapters.connection import TIMED_OUT
 from services.delivery.adapters.dialling import (
     CANNOT_CONNECT,
     Dialler,
@@ -53,9 +54,11 @@ class Directions:
         return self.found
 
 
-def make_courier(*ports, blobs=None, timeout=5.0, idle=5.0, trust=None, mailings=100, **manners):
+def make_courier(
+    *ports, blobs=None, timeout=5.0, opening=480.0, idle=5.0, trust=None, mailings=100, **manners
+):
     timeouts = dict.fromkeys(Phase, timeout) | {Phase.IDLE: idle}
-    dialler = Dialler(Dialling("us.test", timeouts, connect_timeout=timeout), trust)
+    dialler = Dialler(Dialling("us.test", timeouts, timeout, opening), trust)
     preparer = Preparer(make_platform(blobs=blobs or DictBlobs()), Sending)
     shaping = Shaping(Manners(**manners), Fellows(RecordingBus()), system_clock)
     return SmtpCourier(Directions(*ports), dialler, preparer, shaping, mailings)
@@ -234,6 +237,29 @@ async def test_the_next_host_is_tried_when_one_does_not_greet():
 
     assert carried.replies[BOB].code == 250
     assert carried.host.name == "mx2.test"
+
+
+async def test_a_host_that_never_greets_leaves_the_others_time():
+    async with (
+        remote(greeting=SILENCE) as first,
+        remote() as second,
+        courier_to(first, second, timeout=600.0, opening=2.0) as courier,
+    ):
+        carried = await courier.carry(make_leg(BOB))
+
+    assert carried.replies[BOB].code == 250
+    assert carried.host.name == "mx1.test"
+
+
+async def test_hosts_of_which_none_greets_are_a_deferral():
+    async with (
+        remote(greeting=SILENCE) as first,
+        remote(greeting=SILENCE) as second,
+        courier_to(first, second, timeout=600.0, opening=0.2) as courier,
+    ):
+        carried = await courier.carry(make_leg(BOB))
+
+    assert carried.replies == {BOB: TIMED_OUT}
 
 
 async def test_a_host_that_may_come_back_outweighs_one_that_refuses():

@@ -1,5 +1,6 @@
 """Opens connections: to the first host of a site that greets us, as secret as is demanded."""
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from secrets import token_urlsafe
 from kernel.clock import Clock, system_clock
 from kernel.model.reply import Reply
 from services.delivery.adapters.calling import CannotConnectError, call
-from services.delivery.adapters.connection import Connection, TlsBrokenError
+from services.delivery.adapters.connection import TIMED_OUT, Connection, TlsBrokenError
 from services.delivery.adapters.securing import Securer, result_of
 from services.delivery.adapters.tlsrpt import TlsReports
 from services.delivery.core.demands import (
@@ -21,6 +22,7 @@ from services.delivery.core.demands import (
     is_stray,
 )
 from services.delivery.core.login import credentials_for
+from services.delivery.core.pace import share
 from services.delivery.core.routes import Host, by_server
 from services.delivery.core.smtp_client import Phase, SmtpClient
 from services.delivery.core.tlsrpt import Failure, Policy, PolicyKind, Result
@@ -33,11 +35,16 @@ WhenOver = Callable[[Connection], None]
 
 @dataclass(frozen=True, slots=True)
 class Dialling:
-    """How we call. Times are in seconds; each phase has its own."""
+    """How we call. Times are in seconds; each phase has its own.
+
+    All servers of a site together have ``patience`` to greet us: less than an attempt may take,
+    or those behind one that never does would never have their turn.
+    """
 
     our_name: str
     timeouts: Mapping[Phase, float]
     connect_timeout: float = 30.0
+    patience: float = 480.0
 
 
 class Dialler:
@@ -61,12 +68,27 @@ class Dialler:
         If one of them may do so later, that is the last word: the others are not all.
         """
         refusals: list[Reply] = []
-        for hosts in by_server(site.hosts):
-            opened = await self._open(hosts, site, when_over)
+        servers = by_server(site.hosts)
+        clock = asyncio.get_running_loop().time
+        end = clock() + self._dialling.patience
+        for number, hosts in enumerate(servers, start=1):
+            patience = share(end - clock(), len(servers) - number)
+            opened = await self._open_within(patience, hosts, site, when_over)
             if isinstance(opened, Connection):
                 return opened
             refusals.append(opened)
         return _last_word(refusals)
+
+    async def _open_within(
+        self, patience: float, hosts: Sequence[Host], site: Site, when_over: WhenOver
+    ) -> Connection | Reply:
+        try:
+            async with asyncio.timeout(patience) as limit:
+                return await self._open(hosts, site, when_over)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return TIMED_OUT
 
     async def _open(
         self, hosts: Sequence[Host], site: Site, when_over: WhenOver

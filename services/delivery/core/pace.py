@@ -13,6 +13,8 @@ LONGEST = timedelta(minutes=5)
 """Nobody is put off for longer: sites become faster, and routes change."""
 DENSITY = 0.8
 """Legs come back a little faster than they can go: a site is not to wait for us."""
+LAST_RESORT = 60.0
+"""Seconds that each server has that stands behind one which keeps us waiting."""
 _SLOWER, _FASTER = 0.2, 0.5
 """How much one message weighs: a site that has recovered is not to wait for us."""
 
@@ -53,3 +55,8 @@ def put_off(
     if until - first > LONGEST:
         until = first + (until - first) % LONGEST
     return replace(pace, given=until), until
+
+
+def share(left: float, others: int) -> float:
+    """Return how much of the seconds ``left`` a server may take that has ``others`` behind it."""
+    return max(left - others * LAST_RESORT, left / (others + 1))

@@ -1,10 +1,20 @@
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.delivery.core.pace import DENSITY, LONGEST, SOON, Pace, put_off, timed
+from services.delivery.core.pace import (
+    DENSITY,
+    LAST_RESORT,
+    LONGEST,
+    SOON,
+    Pace,
+    put_off,
+    share,
+    timed,
+)
 from tests.support.mail import AN_HOUR_LATER, NOON
 
 
@@ -70,3 +80,27 @@ def test_a_site_from_which_nothing_comes_is_as_slow_as_that():
 def test_nobody_comes_early_or_waits_for_ever(interval, count, wait):
     for until in times(Pace(), interval, count, not_before=NOON + wait):
         assert NOON + max(wait, SOON) <= until <= NOON + max(wait, SOON) + LONGEST
+
+
+@pytest.mark.parametrize(
+    ("left", "others", "part"),
+    [
+        (480.0, 0, 480.0),
+        (480.0, 1, 480.0 - LAST_RESORT),
+        (480.0, 3, 480.0 - 3 * LAST_RESORT),
+        (480.0, 9, 48.0),
+        (60.0, 2, 20.0),
+    ],
+)
+def test_a_server_leaves_those_behind_it_their_time(left, others, part):
+    assert share(left, others) == part
+
+
+@given(st.floats(0, 1_000), st.integers(0, 20))
+def test_all_servers_together_take_no_more_than_there_is(left, others):
+    for behind in reversed(range(others + 1)):
+        part = share(left, behind)
+        assert part >= 0
+        left -= part
+        assert left >= -1e-6
+        left = max(0.0, left)

@@ -335,3 +335,13 @@ async def test_what_is_known_of_sites_is_bounded(monkeypatch):
         shaping.leave(busy)
 
     assert len(shaping._sites) <= 11
+
+
+async def test_a_worker_whose_clock_is_ahead_keeps_no_mail_for_longer_than_a_site_rests():
+    us = await company("a")
+    a = us.workers["a"]
+    await a.hear_suspended(SiteSuspended("site", NOON + timedelta(hours=9), DOWN, "b"))
+
+    us.now = NOON + Manners().rest.longest
+
+    assert isinstance(await a.enter(SITE), Turn)
