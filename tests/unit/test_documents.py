@@ -26,6 +26,7 @@ PAGES = sorted(
     page for pattern in ("*.md", "docs/**/*.md", "bench/*.md") for page in ROOT.glob(pattern)
 )
 ARRANGEMENTS = "docs/arrangements.md"
+SECRETS = {"POSTROOM_AUTH_SECRET_KEY"}  # in containers it stands in a file
 OLD_NAMES = {"POSTROOM_INGRESS_TLS_CERT", "POSTROOM_INGRESS_TLS_KEY"}  # still understood
 
 
@@ -231,5 +232,19 @@ def test_containers_hear_of_balancers_and_of_addresses_that_many_share():
         ("collect", "POSTROOM_BALANCERS"),
         ("auth", "POSTROOM_AUTH_GRANT_NEVER"),
     ):
-        (its_part,) = re.findall(rf"^  {service}:\n(?:(?:    .*)?\n)+", compose, re.MULTILINE)
-        assert re.search(rf"^ +{setting}: *(#.*)?$", its_part, re.MULTILINE)
+        part = container(compose, service)
+        assert re.search(rf"^ +{setting}: *(#.*)?$", part, re.MULTILINE)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_containers_hear_of_every_setting_that_an_operator_is_told_of(service):
+    pattern = rf"POSTROOM_{service.upper()}_[A-Z0-9_]*[A-Z0-9]"
+    told = set(re.findall(pattern, read("docs/operating.md"))) - SECRETS
+
+    heard = re.findall(r"^ +(\w+):", container(read("docker-compose.yml"), service), re.MULTILINE)
+    assert told - set(heard) == set()
+
+
+def container(compose: str, service: str) -> str:
+    (its_part,) = re.findall(rf"^  {service}:\n(?:(?:    .*)?\n)+", compose, re.MULTILINE)
+    return its_part
