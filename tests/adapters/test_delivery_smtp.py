@@ -14,6 +14,7 @@ from kernel.model.envelope import Blob
 from kernel.model.reply import Reply
 from kernel.model.sending import Route, Sending, TlsPolicy
 from services.delivery import metrics
+from services.delivery.adapters import dialling
 from services.delivery.adapters.connection import TIMED_OUT
 from services.delivery.adapters.dialling import (
     CANNOT_CONNECT,
@@ -640,6 +641,20 @@ async def test_who_offers_chunking_and_does_not_know_it_is_spared_it_from_then_o
     assert [replies[BOB].code for replies in results] == [451, 250]
     assert there.connections == 2
     assert len(there.heard("DATA")) == 1
+
+
+async def test_of_too_many_such_servers_the_old_ones_are_forgotten(monkeypatch):
+    monkeypatch.setattr(dialling, "MOST_SPARED", 1)
+    script = {"ehlo": CHUNKING, "bdat": "502 5.5.1 What?"}
+    async with remote(**script) as one, remote(**script) as other, courier_to(one) as courier:
+        to_one, to_other = courier._directions.found, Directions(other.port).found
+        for site in (to_one, to_one, replace(to_other, name="other"), to_one):
+            courier._directions.found = site
+            await courier.carry(make_leg(BOB))
+            courier.close()
+
+    assert len(one.heard("BDAT")) == 2
+    assert len(one.heard("DATA")) == 1
 
 
 async def test_a_connection_carries_as_many_mails_as_the_server_wants():

@@ -29,6 +29,7 @@ from services.delivery.core.tlsrpt import Failure, Policy, PolicyKind, Result
 from services.delivery.ports import Site
 
 CANNOT_CONNECT = Reply(451, "4.4.1", "No server of the domain takes our connection")
+MOST_SPARED = 10_000
 
 WhenOver = Callable[[Connection], None]
 
@@ -150,7 +151,7 @@ class Dialler:
 
         def over(connection: Connection) -> None:
             if client.refuses_bdat:
-                self._without_bdat.add(host)
+                self._spare(host)
             when_over(connection)
 
         connection = Connection(client, host, self._dialling.timeouts, over)
@@ -164,6 +165,12 @@ class Dialler:
             return demand.refused(host.name)
         connection.host = replace(host, secured=demand.met(version))
         return connection
+
+    def _spare(self, host: Host) -> None:
+        """Send it no chunks from here on. If there are too many to remember, they say so again."""
+        if len(self._without_bdat) >= MOST_SPARED:
+            self._without_bdat.clear()
+        self._without_bdat.add(host)
 
     def _note(self, site: Site, host: Host, demand: Demand, version: str) -> None:
         """Note what came of TLS; records of which none is usable are an error of the domain's."""
