@@ -141,31 +141,6 @@ async def test_whatever_is_no_answer_is_a_deferral(phase, answer, reply):
     assert replies == {BOB: reply}
 
 
-@pytest.mark.parametrize("phase", ["greeting", "ehlo", "mail", "rcpt", "data", "dot"])
-async def test_silence_ends_in_a_deferral(phase):
-    (replies,), _ = await answers(patience=0.1, **{phase: SILENCE})
-
-    assert replies[BOB].is_transient
-    assert replies[BOB].text == "The server did not answer in time"
-
-
-async def test_some_recipients_may_be_refused():
-    (replies,), there = await answers(
-        make_leg(BOB, CAT), rcpt=["550 5.1.1 No such user", "250 2.1.5 OK"]
-    )
-
-    assert replies[BOB] == Reply(550, "5.1.1", "No such user")
-    assert replies[CAT].code == 250
-    assert there.contents == [MESSAGE]
-
-
-async def test_helo_is_said_to_those_who_do_not_know_ehlo():
-    (replies,), there = await answers(ehlo="500 5.5.1 What?")
-
-    assert there.commands[:2] == ["EHLO us.test", "HELO us.test"]
-    assert replies[BOB].code == 250
-
-
 async def test_a_connection_is_used_again():
     results, there = await answers(make_leg(BOB), make_leg(CAT))
 
@@ -173,16 +148,6 @@ async def test_a_connection_is_used_again():
     assert len(there.contents) == 2
     assert not there.heard("RSET")
     assert [reply.code for replies in results for reply in replies.values()] == [250, 250]
-
-
-async def test_after_a_refusal_it_is_reset_first():
-    results, there = await answers(
-        make_leg(BOB), make_leg(CAT), rcpt=["550 5.1.1 no", "250 2.1.5 OK"], data="503 no"
-    )
-
-    assert there.connections == 1
-    assert there.heard("RSET") == ["RSET"]
-    assert results[0][BOB].code == 550
 
 
 @pytest.mark.parametrize(
@@ -308,13 +273,6 @@ async def test_a_broken_handshake_is_followed_by_a_new_connection_in_the_clear()
 
     assert there.connections == 2
     assert replies[BOB].code == 250
-
-
-async def test_what_is_slipped_in_before_the_handshake_is_not_believed():
-    (replies,), there = await answers(ehlo=WITH_TLS, starttls=b"220 go\r\n250 smuggled\r\n")
-
-    assert there.contents == []
-    assert replies == {BOB: NOT_SMTP}
 
 
 async def test_a_server_without_a_usable_certificate_gets_it_in_the_clear():
