@@ -87,19 +87,11 @@ def _seal(settings: Settings) -> Seal | None:
 def _desk(
     platform: Platform, settings: Settings, db: Database, secrecy: Secrecy, errands: Errands
 ) -> Desk:
-    never_lan = spelled_out(settings.lan_never)
     token = platform.settings.service_token
     secret, passwords = (settings.secret_key or token).get_secret_value(), secrecy.passwords
     return_key = derived(secret, RETURNS)
-    records = SqlRecords(
-        db,
-        platform.settings.hostname,
-        platform.clock,
-        addresses=settings.addresses,
-        never_lan=never_lan,
-        granting=_granting(settings),
-        return_key=return_key,
-    )
+    never_lan = spelled_out(settings.lan_never)
+    records = _records(platform, settings, db, never_lan, return_key)
     directory = Directory(records)
     dns = partial(NameServers.of, settings)
     return Desk(
@@ -127,6 +119,24 @@ def _desk(
         token=token.get_secret_value(),
         never_lan=never_lan,
         errands=errands,
+    )
+
+
+def _records(
+    platform: Platform,
+    settings: Settings,
+    db: Database,
+    never_lan: tuple[str, ...],
+    return_key: bytes,
+) -> SqlRecords:
+    return SqlRecords(
+        db,
+        platform.settings.hostname,
+        platform.clock,
+        addresses=settings.addresses,
+        never_lan=never_lan,
+        granting=_granting(settings),
+        return_key=return_key,
     )
 
 
