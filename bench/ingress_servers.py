@@ -16,6 +16,7 @@ from aiosmtpd.smtp import SMTP
 from kernel import maillog
 from kernel.model.envelope import Blob
 from kernel.model.questions import RelayAnswer, RelayQuestion
+from kernel.runtime import settle_memory
 from services.ingress import main as ingress
 from services.ingress.settings import Settings
 from tests.dialogs.house import MX, TAKEN, StubAuth
@@ -114,6 +115,7 @@ async def auth(port: int) -> None:
 
 
 if __name__ == "__main__":
+    settle_memory()  # as ingress does when it is ready; fair is to spare all of them the same
     asyncio.run(
         {"stock": stock, "floor": floor, "wire": wire, "auth": auth}[sys.argv[1]](int(sys.argv[2]))
     )

@@ -113,12 +113,12 @@ async def _end(service: Service, task: "asyncio.Future[None]") -> bool:
 async def _announce(platform: Platform, when_ready: Callable[[], None]) -> None:
     while platform.health.troubles():  # noqa: ASYNC110 - checks are asked, they do not tell
         await asyncio.sleep(0.05)
-    _settle_memory()
+    settle_memory()
     _log.info("ready")
     when_ready()
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """Spare the garbage collector what start-up left for good.
 
     Each full collection walked all of it, and everybody waited: 120 ms at a time, a
