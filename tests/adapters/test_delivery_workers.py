@@ -1,7 +1,7 @@
 """Workers over one bus keep a site's limit together; a site that counts its callers proves it."""
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -11,6 +11,7 @@ import pytest
 from kernel.bus.port import REMOTE
 from kernel.clock import system_clock
 from kernel.model.events import OUTCOMES, MailDeferred, MailRouted, Remote
+from kernel.tasks import end_all
 from services.delivery import fellows as presence
 from services.delivery.core.suspension import Rest
 from services.delivery.fellows import Fellows
@@ -61,10 +62,11 @@ class Worker:
         self.courier = courier_by(directions, self.shaping)
         self.shaping.when_changed = self.courier.trim
         self.carried = self.put_off = 0
+        self.is_leaving = False
 
     async def work(self, domain="site.test"):
         leg = make_leg(BOB, hop=Remote(domain))
-        while True:
+        while not self.is_leaving:
             result = await self.courier.carry(leg)
             if isinstance(result, Later):
                 self.put_off += 1
@@ -84,10 +86,9 @@ async def working(buses, directions, hands=10, **manners):
             try:
                 yield worker
             finally:
-                for task in tasks:
-                    task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await asyncio.gather(*tasks)
+                worker.is_leaving = True  # the site learns late of a conversation that is cut short
+                _, stuck = await asyncio.wait(tasks, timeout=1)
+                await end_all(stuck)
                 worker.courier.close()
 
 
