@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from urllib.parse import urlsplit
@@ -15,11 +16,12 @@ from kernel.mailboxes.port import (
 )
 from kernel.model.address import Address
 from kernel.model.reply import Reply
+from kernel.smtp_reply import ReplyReader
+from kernel.stuffing import Stuffer
 
 DEFAULT_PORT = 24
 PATIENCE = 60.0  # seconds for one step of the dialogue
-_LONGEST_LINE = 65_536
-_MOST_LINES = 256
+_READ = 65_536  # octets
 _ELSEWHERE = "mailboxes behind LMTP are collected from the server that keeps them"
 
 
@@ -81,8 +83,8 @@ class LmtpMailboxes:
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._path:
-            return await asyncio.open_unix_connection(self._path, limit=_LONGEST_LINE)
-        return await asyncio.open_connection(self._host, self._port, limit=_LONGEST_LINE)
+            return await asyncio.open_unix_connection(self._path)
+        return await asyncio.open_connection(self._host, self._port)
 
 
 class _Conversation:
@@ -94,6 +96,8 @@ class _Conversation:
         self._reader = reader
         self._writer = writer
         self._our_name = our_name
+        self._replies = ReplyReader()
+        self._heard: deque[Reply] = deque()
 
     async def hand_over(
         self, sender: Address | None, mailbox: Address, chunks: AsyncIterator[bytes]
@@ -113,15 +117,12 @@ class _Conversation:
         await self._answer()
 
     async def _content(self, chunks: AsyncIterator[bytes]) -> None:
-        """Send the content with its leading dots doubled (RFC 5321 §4.5.2), and its end."""
-        tail = b"\r\n"
+        stuffer = Stuffer()
         async for chunk in chunks:
-            stuffed = (tail[-1:] + chunk).replace(b"\n.", b"\n..")[1:]
-            self._writer.write(stuffed)
-            tail = (tail + chunk)[-2:]
+            self._writer.write(stuffer.feed(chunk))
             async with asyncio.timeout(PATIENCE):
                 await self._writer.drain()
-        self._writer.write(b".\r\n" if tail == b"\r\n" else b"\r\n.\r\n")
+        self._writer.write(stuffer.end())
 
     async def _answer(self) -> None:
         """Hear an answer out; raise if it is a refusal."""
@@ -133,21 +134,12 @@ class _Conversation:
             raise OSError(str(reply))
 
     async def _read(self) -> Reply:
-        for _ in range(_MOST_LINES):
-            line = await self._reader.readline()
-            if not line.endswith(b"\n"):
+        while not self._heard:
+            octets = await self._reader.read(_READ)
+            if not octets:
                 raise EOFError("the connection was lost")
-            if line[3:4] != b"-":
-                return _parse(line)
-        raise ValueError("an answer without end")
-
-
-def _parse(line: bytes) -> Reply:
-    code, text = int(line[:3]), line[4:].decode("utf-8", "replace").strip()
-    status, _, words = text.partition(" ")
-    if status.count(".") == 2 and status[:2] == f"{code // 100}.":  # noqa: PLR2004 - RFC 2034 §4
-        return Reply(code, status, words)
-    return Reply(code, f"{code // 100}.0.0", text)
+            self._heard.extend(self._replies.feed(octets))
+        return self._heard.popleft()
 
 
 def open_mailboxes(url: str, our_name: str) -> LmtpMailboxes:

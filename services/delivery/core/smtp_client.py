@@ -16,6 +16,8 @@ from typing import NoReturn
 from kernel.model.address import Address
 from kernel.model.envelope import Recipient
 from kernel.model.reply import Reply
+from kernel.smtp_reply import NotSmtpError, ReplyReader
+from kernel.stuffing import Stuffer, stuffed
 from services.delivery.core.login import (
     NO_LOGIN,
     NOT_PROVEN,
@@ -27,7 +29,6 @@ from services.delivery.core.login import (
 from services.delivery.core.mailing import (
     TOO_MANY,
     Mailing,
-    Stuffer,
     Transfer,
     chunk,
     mail_command,
@@ -36,12 +37,10 @@ from services.delivery.core.mailing import (
     rcpt_command,
     recipients_at_a_time,
     refused_recipient,
-    stuffed,
     transfer,
     unreachable,
 )
 from services.delivery.core.settle import NO_ANSWER
-from services.delivery.core.smtp_reply import NotSmtpError, ReplyReader
 
 NOT_SMTP = Reply(451, "4.5.0", "The server's answer was not SMTP")
 NO_BDAT = Reply(451, "4.5.1", "The server offers CHUNKING and does not know BDAT")

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.model.reply import Reply
+from kernel.smtp_reply import ReplyReader
 from services.delivery.core.greylisting import LONGEST_WAIT, SHORTEST_WAIT, wait_asked_for
-from services.delivery.core.smtp_reply import ReplyReader
 
 SAID = [
     ("Postgrey", ("450 4.2.0 <bob@there.test>: Recipient address rejected: Greylisted, see "

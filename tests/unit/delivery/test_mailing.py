@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from kernel.model.address import Address
 from kernel.model.envelope import Body, Recipient
+from kernel.stuffing import Stuffer, stuffed
 from services.delivery.core.mailing import (
     NEEDS_8BITMIME,
     NEEDS_BINARYMIME,
@@ -13,11 +14,9 @@ from services.delivery.core.mailing import (
     NEEDS_SMTPUTF8,
     TOO_LARGE,
     Mailing,
-    Stuffer,
     mail_command,
     obstacle,
     rcpt_command,
-    stuffed,
     unreachable,
 )
 from tests.support.mail import BOB, make_envelope

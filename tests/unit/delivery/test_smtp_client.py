@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from kernel.model.address import Address
 from kernel.model.reply import Reply
+from kernel.stuffing import stuffed
 from services.delivery.core.login import NO_LOGIN, Credentials
-from services.delivery.core.mailing import NEEDS_8BITMIME, TOO_MANY, Mailing, stuffed
+from services.delivery.core.mailing import NEEDS_8BITMIME, TOO_MANY, Mailing
 from services.delivery.core.settle import NO_ANSWER
 from services.delivery.core.smtp_client import NOT_SMTP, Phase, SmtpClient
 from tests.support.mail import ANN, BOB, CAT, make_envelope

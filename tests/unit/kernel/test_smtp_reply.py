@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.model.reply import Reply
-from services.delivery.core.smtp_reply import MAX_LINE, MAX_LINES, NotSmtpError, ReplyReader
+from kernel.smtp_reply import MAX_LINE, MAX_LINES, NotSmtpError, ReplyReader
 
 
 @pytest.mark.parametrize(
