@@ -8,8 +8,8 @@ from ipaddress import ip_address
 from kernel.clock import Clock
 from kernel.mtasts import policy_id
 from kernel.names import NameServers, NamesUnavailableError
+from kernel.spf import spf_verdict
 from services.auth.adapters.policyfile import fetch_policy
-from services.auth.adapters.spf import spf_verdict
 from services.auth.core.dkim import DkimKey
 from services.auth.core.survey import Fetched, Lookup, Server, Survey, Zone
 
@@ -79,7 +79,11 @@ class Surveyor:
         )
 
     async def _spf(self, asking: "_Asking", address: str, domain: str) -> str:
-        return await spf_verdict(asking.names, address, domain, self._name, 2 * PATIENCE)
+        async def ask(name: str, kind: str) -> tuple[str, ...]:
+            return (await asking.names.ask(name, kind, 2 * PATIENCE)).records
+
+        sender, us = f"postmaster@{domain}", self._name
+        return await spf_verdict(ask, address, sender, us, receiver=us, patience=2 * PATIENCE)
 
     async def _policy(self, asking: "_Asking", domain: str, sts: Lookup) -> Fetched | None:
         if not policy_id(sts.records):

@@ -45,7 +45,7 @@ class Names:
         return self._clock() < self._resting_until
 
     async def ask(self, name: str, kind: str) -> list[str]:
-        """Return the records of a name as text, of MX the names; none if there are none.
+        """Return the records of a name as text; none if there are none.
 
         Raises `NamesUnavailableError`.
         """
@@ -56,7 +56,7 @@ class Names:
         except NamesSilentError:
             await self._doubt()
             raise
-        return [_bare(record, kind) for record in answer.records]
+        return list(answer.records)
 
     async def _doubt(self) -> None:
         """Find out whether it is our name servers that are silent, together with others."""
@@ -75,7 +75,3 @@ class Names:
             metrics.DNS_SILENT.set(0)  # an answer, of a kind
         else:
             metrics.DNS_SILENT.set(0)
-
-
-def _bare(record: str, kind: str) -> str:
-    return record.partition(" ")[2] if kind == "MX" else record
