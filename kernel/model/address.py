@@ -22,6 +22,8 @@ _QUOTED = re.compile(rf'"((?:[\x20\x21\x23-\x5b\x5d-\x7e{_UTF8}]|\\[\x20-\x7e])*
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)*(?!\d+$){_LABEL}")
 """The last label is no number (RFC 3696 §2): ``192.0.2.1`` is an address without its brackets."""
+_PLAIN = re.compile(rf"([{_ATEXT}]+(?:\.[{_ATEXT}]+)*)@((?:{_LABEL}\.)*(?!\d+$){_LABEL})")
+"""What nearly all addresses look like, in one look."""
 _IPV6_TAG = "ipv6:"  # RFC 5321 §4.1.3
 _A_LABEL = "xn--"  # RFC 5890 §2.3.2.1
 _AMBIGUOUS = re.compile("[\u00df\u1e9e\u03c2\u200c\u200d]")
@@ -48,6 +50,10 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> "Address":
         """Return the address that ``text`` spells, or raise `BadAddressError`."""
+        if len(text) <= MAX_LOCAL_PART and (plain := _PLAIN.fullmatch(text)) is not None:
+            local, domain = plain[1], plain[2].lower()
+            if _A_LABEL not in domain:
+                return cls(local, domain)
         local, domain = _split(text)
         longest = MAX_SEALED if _SEALED.match(local) else MAX_LOCAL_PART
         if len(local.encode()) > longest:

@@ -16,9 +16,9 @@ BlobId = str
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
 _PAIRS = tuple(one + other for one in _ALPHABET for other in _ALPHABET)
-_PLACES = range(120, -1, -10)
-"""Where the pairs of digits of an id begin, in bits from its end."""
-_ENTROPY_BITS = 80
+_DIGITS = bytes(ord(_ALPHABET[octet % 32]) for octet in range(256))
+_CHANCE = 16
+"""The digits of an id that are chance, at its end."""
 INLINE_LIMIT = 65_536
 """Contents up to so many octets travel inside their events; larger ones are blobs."""
 
@@ -89,9 +89,7 @@ class Envelope:
 
 def new_mail_id(now: datetime, entropy: Callable[[int], bytes]) -> MailId:
     """Return a fresh id. ``entropy`` gives so many random octets."""
-    milliseconds = int(now.timestamp() * 1000)
-    chance = int.from_bytes(entropy(_ENTROPY_BITS // 8), "big")
-    return _spell(milliseconds << _ENTROPY_BITS | chance)
+    return _moment(now) + entropy(_CHANCE).translate(_DIGITS).decode()
 
 
 def derived_mail_id(cause: str, now: datetime) -> MailId:
@@ -99,9 +97,14 @@ def derived_mail_id(cause: str, now: datetime) -> MailId:
 
     ``now`` must be a time that the cause fixes, such as when its mail was received.
     """
-    digest = hashlib.blake2b(cause.encode(), digest_size=_ENTROPY_BITS // 8).digest()
-    return new_mail_id(now, lambda _: digest)
+    digest = hashlib.blake2b(cause.encode(), digest_size=_CHANCE * 5 // 8).digest()
+    return _moment(now) + _spell(int.from_bytes(digest, "big"), 70)
 
 
-def _spell(number: int) -> MailId:
-    return "".join([_PAIRS[number >> place & 1023] for place in _PLACES])
+def _moment(now: datetime) -> str:
+    return _spell(int(now.timestamp() * 1000), 40)
+
+
+def _spell(number: int, first: int) -> str:
+    """Return the digits of ``number``; the first two are its bits from ``first`` on."""
+    return "".join([_PAIRS[number >> place & 1023] for place in range(first, -1, -10)])

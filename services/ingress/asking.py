@@ -45,8 +45,8 @@ class Asking(Stepping):
         self, effect: effects.Decide, answers: Sequence[RelayAnswer]
     ) -> Sequence[RelayAnswer]:
         """Return ``answers``, but that who sends too much is told so."""
-        doorway = self._entrance.doorway()
-        if doorway is None or self._entrance.is_trial:
+        doorway = None if self._entrance.is_trial else self._entrance.doorway()
+        if doorway is None:
             return answers
         is_new = effect.mail != self._counted
         now = self.loop.time()

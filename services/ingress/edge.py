@@ -149,7 +149,7 @@ class Connection(Asking, Keeping):
         self.transport.close()
 
     def _say(self, effect: effects.Say) -> None:
-        self._watch.command(self.loop.time())
+        self._watch.command()
         self.transport.write(effect.octets)
 
     def _close(self, _: effects.Close) -> None:

@@ -15,12 +15,13 @@ class Keeping(Stepping):
     """Sees a message through to its end, whether or not the client stays to hear of it."""
 
     def _take(self, effect: effects.Take) -> None:
-        self._hold(0)
-        self._entrance.crowd.begin(self._keep(effect))
+        held, self._held = self._held, 0
+        self._entrance.crowd.begin(self._keep(effect, held))
 
-    async def _keep(self, effect: effects.Take) -> None:
+    async def _keep(self, effect: effects.Take, held: int) -> None:
+        """Keep a message, of which so many octets count as held by us already."""
         budget, size = self._entrance.budget, len(effect.content)
-        budget.change(size)
+        budget.change(size - held)
         try:
             reply = await self._entrance.intake.take(effect.offer, effect.content)
         except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz

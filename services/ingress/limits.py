@@ -64,9 +64,12 @@ class Limits:
         """Return ``answers``, but that too much is refused. ``is_new``: the message counts too."""
         judged = []
         for question, answer in zip(questions, answers, strict=True):
-            said = self._judge(listener, question, answer, now, is_new=is_new)
-            is_new = is_new and not said.reply.is_positive
-            judged.append(said)
+            if answer.stranger or answer.submitter or question.login:
+                said = self._judge(listener, question, answer, now, is_new=is_new)
+                is_new = is_new and not said.reply.is_positive
+                judged.append(said)
+            else:
+                judged.append(answer)  # from the LAN
         return judged
 
     def levels(

@@ -70,6 +70,8 @@ class Pressure:
 
     def at_mail(self) -> Reply | None:
         """Return what a client hears at MAIL; None, and it may be the one that tries."""
+        if not (self._measured or self._breakers or self._platform.bus.trouble()):
+            return None
         refused = refusal(self._blocking())
         if refused is None:
             now = self._uptime()
@@ -82,10 +84,9 @@ class Pressure:
 
         It may be the one that tries: what became of others does not count any more.
         """
-        causes = [Cause.BUS] if self._platform.bus.trouble() else []
         if Cause.ROOM in self._measured:
-            causes.append(Cause.ROOM)
-        return refusal(causes)
+            return refusal([Cause.ROOM])
+        return refusal([Cause.BUS]) if self._platform.bus.trouble() else None
 
     def failed(self, cause: Cause, why: str) -> None:
         """Note that a mail could not be published, or stored."""

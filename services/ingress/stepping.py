@@ -1,8 +1,7 @@
 """Stepping: lets a session take its steps, and carries out what it wants."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVarTuple, Unpack
 
 import structlog
@@ -19,6 +18,7 @@ from services.ingress.upload import Upload
 A = TypeVarTuple("A")
 Acts = Mapping[type[effects.Effect], Callable[[Any, Any], None]]
 """How each effect is carried out, by a method."""
+_Step = tuple[Callable[..., list[effects.Effect]], tuple[Any, ...]]
 
 _log = structlog.get_logger("ingress")
 
@@ -48,7 +48,7 @@ class Stepping(SMTP):
         self._is_paused = False
         self._saw_eof = False
         self._is_stepping = False
-        self._next_step: Callable[[], list[effects.Effect]] | None = None
+        self._next_step: _Step | None = None
 
     def _step(self, step: Callable[[Unpack[A]], list[effects.Effect]], *args: *A) -> None:
         """Let the session take a step, and do what it wants done.
@@ -56,36 +56,42 @@ class Stepping(SMTP):
         An answer that is there at once is the next step, and waits for the end of this one.
         """
         if self._is_stepping:
-            self._next_step = partial(step, *args)
+            self._next_step = step, args
             return
         self._is_stepping = True
         try:
-            self._take_step(step, *args)
-            while (next_step := self._next_step) is not None:
-                self._next_step = None
-                self._take_step(next_step)
+            self._take_steps((step, args))
         finally:
             self._is_stepping = False
-        self._regulate()
+        self._settle()
 
-    def _take_step(self, step: Callable[[Unpack[A]], list[effects.Effect]], *args: *A) -> None:
+    def _take_steps(self, next_step: _Step | None) -> None:
+        while next_step is not None and self._core is not None:
+            step, args = next_step
+            self._next_step = None
+            try:
+                for effect in step(*args):
+                    self._acts[type(effect)](self, effect)
+            except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
+                _log.exception("a step failed", session=self._name())
+                self._stumble(self._core)
+            next_step = self._next_step
+
+    def _stumble(self, core: Session) -> None:
+        self._next_step = None
+        for effect in core.stumble():
+            self._acts[type(effect)](self, effect)
+
+    def _settle(self) -> None:
+        """See to what hangs on how far the session has come."""
         core = self._core
         if core is None:
             return
-        try:
-            self._act(step(*args))
-        except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
-            _log.exception("a step failed", session=self._name())
-            self._next_step = None
-            self._act(core.stumble())
         if self._held and not core.is_busy:
             self._hold(0)
         if self._saw_eof and not core.is_waiting:
             self.transport.close()
-
-    def _act(self, wanted: Sequence[effects.Effect]) -> None:
-        for effect in wanted:
-            self._acts[type(effect)](self, effect)
+        self._regulate()
 
     def _regulate(self) -> None:
         """Read on, unless somebody cannot keep up: the client, the store, or we."""

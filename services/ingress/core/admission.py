@@ -13,13 +13,23 @@ _END_OF_HEADER = b"\r\n\r\n"
 def judge_head(head: bytes, max_hops: int) -> Reply | None:
     """Return why a message that begins with ``head`` is refused, or None.
 
-    More ``Received`` fields than any honest way has are a loop (RFC 5321 §6.3). Whatever the
-    body, a header is made of lines (RFC 3030 §3).
+    More ``Received`` fields than any honest way has are a loop (RFC 5321 §6.3).
+    """
+    header = header_of(head)
+    if header.count(b"\n") < max_hops:  # not even with one field a line
+        return None
+    return replies.TOO_MANY_HOPS if len(_RECEIVED.findall(header)) > max_hops else None
+
+
+def judge_lines(head: bytes) -> Reply | None:
+    """Return why a binary message that begins with ``head`` is refused, or None.
+
+    Whatever the body, a header is made of lines (RFC 3030 §3).
     """
     header = header_of(head).removesuffix(b"\r")  # where it was cut
     if has_header(head) and not header.count(b"\r\n") == header.count(b"\r") == header.count(b"\n"):
         return replies.BARE_LINE_END
-    return replies.TOO_MANY_HOPS if len(_RECEIVED.findall(header)) > max_hops else None
+    return None
 
 
 def judge_size(size: int, max_size: int) -> Reply | None:

@@ -24,8 +24,8 @@ class DataReader:
     def feed(self, octets: bytes) -> tuple[bytes, bytes | None]:
         """Return the content that is certain now, and what follows its end (None: not ended)."""
         octets = self._held + octets
-        if octets.rfind(_END) >= 0:  # from behind is three times as fast, and mostly finds nothing
-            end = octets.find(_END)
+        end = _first_end(octets)
+        if end >= 0:
             return self._unstuffed(octets[: end + len(_CRLF)]), octets[end + len(_END) :]
         cut = self._cut(octets)
         self._held = octets[cut:]
@@ -48,6 +48,14 @@ class DataReader:
             content = content[len(_CRLF) :]
             self._fresh = False
         return content
+
+
+def _first_end(octets: bytes) -> int:
+    """Return where the first end begins, or -1: from behind, which is three times as fast."""
+    end = octets.rfind(_END)
+    while end > 0 and (earlier := octets.rfind(_END, 0, end + _HOLD)) >= 0:
+        end = earlier
+    return end
 
 
 class AsIs:

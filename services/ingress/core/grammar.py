@@ -82,20 +82,22 @@ def parse_mail(
     match = _FROM.fullmatch(argument)
     if match is None:
         return replies.BAD_MAIL
-    fields = _parameters(match[2], _mail_parameters(extended=extended, tls=tls, holds=holds))
+    path, words = match.groups()
+    fields: _Fields | Reply = {}
+    if words:
+        fields = _parameters(words, _mail_parameters(extended=extended, tls=tls, holds=holds))
     if isinstance(fields, Reply):
         return fields
-    if {"hold_for", "hold_until"} <= fields.keys():
-        return replies.BAD_PARAMETER
     try:
-        is_null = not match[1] and _NULL_PATH.match(argument)
-        sender = None if is_null else _mailbox(match[1])
-        command = MailCommand(sender, **fields)
+        is_null = not path and _NULL_PATH.match(argument)
+        sender = None if is_null else _mailbox(path)
     except BadAddressError:
         return replies.BAD_SENDER
-    if not match[1].isascii() and not command.smtputf8:
+    if not path.isascii() and "smtputf8" not in fields:
         return replies.NEEDS_SMTPUTF8
-    return command
+    if "hold_for" in fields and "hold_until" in fields:
+        return replies.BAD_PARAMETER
+    return MailCommand(sender, **fields)
 
 
 def parse_rcpt(argument: str, *, extended: bool, smtputf8: bool, domain: str) -> Recipient | Reply:
@@ -103,20 +105,22 @@ def parse_rcpt(argument: str, *, extended: bool, smtputf8: bool, domain: str) ->
     match = _TO.fullmatch(argument)
     if match is None:
         return replies.BAD_RCPT
-    if not match[1].isascii() and not smtputf8:
+    path, words = match.groups()
+    if not path.isascii() and not smtputf8:
         return replies.NEEDS_SMTPUTF8
-    fields = _parameters(match[2], _RCPT_PARAMETERS if extended else {})
+    fields = _parameters(words, _RCPT_PARAMETERS if extended else {}) if words else {}
     if isinstance(fields, Reply):
         return fields
     try:
-        return Recipient(_recipient(match[1], domain), **fields)
+        return Recipient(_recipient(path, domain), **fields)
     except BadAddressError:
         return replies.BAD_RECIPIENT
 
 
 def _recipient(text: str, domain: str) -> Address:
-    is_bare = text.lower() == _POSTMASTER  # RFC 5321 §4.5.1
-    return _mailbox(f"{text}@{domain}" if is_bare else text)
+    if text.lower() == _POSTMASTER:  # RFC 5321 §4.5.1
+        text = f"{text}@{domain}"
+    return _mailbox(text)
 
 
 def _mailbox(text: str) -> Address:
@@ -138,9 +142,7 @@ _Fields = dict[str, Any]
 _Reader = Callable[[str], _Fields | None]
 
 
-def _parameters(text: str | None, readers: Mapping[str, _Reader]) -> _Fields | Reply:
-    if not text:
-        return {}
+def _parameters(text: str, readers: Mapping[str, _Reader]) -> _Fields | Reply:
     fields: _Fields = {}
     seen: set[str] = set()
     for word in filter(None, text.split(" ")):

@@ -28,6 +28,7 @@ class Identity(Speech):
         self._client = client
         self._is_trusted = doorway.trusts(client)
         self._tls = tls
+        self._requires_tls = doorway.requires_tls
         self._in_lan = False
         self._lines = Lines()
         self._helo_name = ""

@@ -16,32 +16,35 @@ class Lines:
         self._octets = b""
         self._at = 0
         self._overlong: bytes | None = None
+        self.is_drained = True
+        """Whether nothing is left, not even half a line."""
 
     def feed(self, octets: bytes) -> None:
         """Put ``octets`` at the end of the queue."""
-        if self._overlong is None:
-            rest = self._octets[self._at :]
-            self._octets = rest + octets if rest else octets
-        else:
+        if self._overlong is not None:
             self._octets += octets
             self._skip()
+        elif self.is_drained:
+            self._octets = octets
+        else:
+            self._octets = self._octets[self._at :] + octets
         self._at = 0
+        self.is_drained = not self._octets
 
     def next(self) -> bytes | None:
         """Take the next line, without its CRLF; None if it has not come in full."""
-        if self._at == len(self._octets):
-            return None
         end = self._octets.find(_CRLF, self._at)
         if end < 0 or self._overlong is not None:
             self._bound()
             return None
         line = self._octets[self._at : end]
         self._at = end + len(_CRLF)
+        self.is_drained = self._at == len(self._octets)
         return line
 
     def follows(self, verb: bytes) -> bool:
         """Return whether the next line is there in full and begins with ``verb``."""
-        if self._at == len(self._octets):
+        if self.is_drained:
             return False
         start = self._octets[self._at : self._at + len(verb)]
         return start.upper() == verb and self._octets.find(_CRLF, self._at) > 0
@@ -57,7 +60,7 @@ class Lines:
 
     def clear(self) -> None:
         """Forget what is there."""
-        self._octets, self._at, self._overlong = b"", 0, None
+        self._octets, self._at, self._overlong, self.is_drained = b"", 0, None, True
 
     def _bound(self) -> None:
         if self._overlong is None and len(self._octets) - self._at > MAX_LINE + len(_CRLF):

@@ -4,7 +4,7 @@ Recipients that come in one breath are asked about together.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from kernel.model.envelope import Recipient
 from kernel.model.questions import RelayAnswer, RelayQuestion
@@ -57,38 +57,41 @@ class Mailing(Identity):
         elif self._mail is not None:
             self._complain(replies.NESTED_MAIL)
         else:
-            read = self._read_mail(argument)
-            refusal = read if isinstance(read, Reply) else self._refuse_mail(read)
-            self._mail_was_refused = refusal is not None
-            if refusal is not None:
-                self._complain(refusal)
-            elif isinstance(read, MailCommand):
-                self._mail = Transaction(self._doorway.new_id(), read, self._release(read))
-                self._say(replies.SENDER_OK)
+            command = parse_mail(
+                argument,
+                extended=self._is_extended,
+                tls=self._tls is not None,
+                holds=self._doorway.holds,
+            )
+            if isinstance(command, Reply):
+                self._refuse_mail(command)
+            else:
+                self._begin_mail(command)
 
-    def _read_mail(self, argument: str) -> MailCommand | Reply:
-        return parse_mail(
-            argument,
-            extended=self._is_extended,
-            tls=self._tls is not None,
-            holds=self._doorway.holds,
-        )
+    def _refuse_mail(self, refusal: Reply) -> None:
+        self._mail_was_refused = True
+        self._complain(refusal)
 
-    def _refuse_mail(self, command: MailCommand) -> Reply | None:
-        too_big = judge_size(command.size, self._doorway.listener.max_message_size)
-        return too_big or self._refuse_hold(command) or self._doorway.at_mail()
-
-    def _refuse_hold(self, command: MailCommand) -> Reply | None:
+    def _begin_mail(self, command: MailCommand) -> None:
+        refusal = judge_size(command.size, self._doorway.listener.max_message_size)
         until = self._release(command)
-        if until is None or until <= self._doorway.now() + self._doorway.max_hold:
-            return None
-        return replies.HELD_TOO_LONG
+        if isinstance(until, Reply):
+            refusal, until = refusal or until, None
+        refusal = refusal or self._doorway.at_mail()
+        if refusal is not None:
+            self._refuse_mail(refusal)
+            return
+        self._mail_was_refused = False
+        self._mail = Transaction(self._doorway.new_id(), command, until)
+        self._say(replies.SENDER_OK)
 
-    def _release(self, command: MailCommand) -> datetime | None:
-        """Return when the mail may go on (RFC 4865); None for at once."""
-        if command.hold_for is not None:
-            return self._doorway.now() + command.hold_for
-        return command.hold_until
+    def _release(self, command: MailCommand) -> datetime | Reply | None:
+        """Return when the mail may go on (RFC 4865), None for at once; or why not so late."""
+        if command.hold_for is None and command.hold_until is None:
+            return None
+        now = self._doorway.now()
+        until = command.hold_until or now + (command.hold_for or timedelta(0))
+        return until if until <= now + self._doorway.max_hold else replies.HELD_TOO_LONG
 
     def on_rcpt(self, argument: str) -> None:
         """RCPT (§4.1.1.3)."""
@@ -130,23 +133,23 @@ class Mailing(Identity):
         )
 
     def _ask(self, mail: Transaction) -> None:
-        questions = tuple(
+        questions = [
             self._relay_question(mail, recipient)
             for recipient in mail.pending
             if isinstance(recipient, Recipient)
-        )
+        ]
         if questions:
-            self._wait_for(Decide(questions, mail.id))
+            self._wait_for(Decide(tuple(questions), mail.id))
         else:
             self._judge_recipients(mail, ())
 
     def _relay_question(self, mail: Transaction, recipient: Recipient) -> RelayQuestion:
         return RelayQuestion(
-            listener=self._doorway.listener.name,
-            client=self._client,
-            helo=self._helo_name,
-            sender=mail.mail.sender,
-            recipient=recipient.address,
+            self._doorway.listener.name,
+            self._client,
+            self._helo_name,
+            mail.mail.sender,
+            recipient.address,
             login=self._login,
             certificate=self._tls.certificate if self._tls else "",
         )
@@ -184,27 +187,29 @@ class Mailing(Identity):
             self._doubt(self._doorway.max_unknown)
 
     def _offer(self, mail: Transaction) -> Offer:
-        return Offer(
-            id=mail.id,
-            listener=self._doorway.listener.name,
-            client=self._client,
-            helo=self._helo_name,
-            protocol=protocol(
-                extended=self._is_extended,
-                smtputf8=mail.mail.smtputf8,
-                tls=self._tls is not None,
-                login=bool(self._login),
-            ),
-            tls=self._tls,
-            sender=mail.mail.sender,
-            recipients=tuple(mail.recipients.values()),
-            rules=tuple(mail.rules),
-            submitter=mail.submitter,
-            body=mail.mail.body,
-            smtputf8=mail.mail.smtputf8,
-            ret=mail.mail.ret,
-            envid=mail.mail.envid,
-            requiretls=mail.mail.requiretls,
-            stranger=mail.is_from_stranger,
-            hold_until=mail.hold_until,
+        said = mail.mail
+        protocol_name = protocol(
+            extended=self._is_extended,
+            smtputf8=said.smtputf8,
+            tls=self._tls is not None,
+            login=bool(self._login),
+        )
+        return Offer(  # by place: of so many fields, their names would take longer
+            mail.id,
+            self._doorway.listener.name,
+            self._client,
+            self._helo_name,
+            protocol_name,
+            self._tls,
+            said.sender,
+            tuple(mail.recipients.values()),
+            tuple(mail.rules),
+            mail.submitter,
+            said.body,
+            said.smtputf8,
+            said.ret,
+            said.envid,
+            mail.is_from_stranger,
+            said.requiretls,
+            mail.hold_until,
         )

@@ -8,7 +8,13 @@ from kernel.model.envelope import INLINE_LIMIT, Body
 from kernel.model.questions import BareLineEnds, Listener
 from kernel.model.reply import Reply
 from services.ingress.core import replies
-from services.ingress.core.admission import has_header, header_of, judge_head, judge_size
+from services.ingress.core.admission import (
+    has_header,
+    header_of,
+    judge_head,
+    judge_lines,
+    judge_size,
+)
 from services.ingress.core.content import AsIs, LineEnds
 from services.ingress.core.effects import Effect, Offer, Open, Pour, Rejected, Seal, Spill, Take
 
@@ -36,8 +42,8 @@ class Reception:
         """Why the message cannot be taken, or None."""
 
     def _judge(self) -> None:
-        bare = replies.BARE_LINE_END if self._line_ends.is_bad else None
-        self.refusal = judge_size(self._size, self._max_size) or bare or self._bad_head
+        bad_body = replies.BARE_LINE_END if self._line_ends.is_bad else self._bad_head
+        self.refusal = judge_size(self._size, self._max_size) or bad_body
 
     def feed(self, octets: bytes) -> list[Effect]:
         """Take in ``octets`` of the content; return what to do now."""
@@ -45,7 +51,8 @@ class Reception:
 
     def finish(self) -> list[Effect]:
         """Return what to do at the end: `Take` or `Seal` it, or log why not."""
-        effects = self._keep(self._line_ends.finish())
+        rest = self._line_ends.finish()
+        effects = self._keep(rest) if rest else []
         return effects + ([Seal()] if self._close() else self._hand_over())
 
     def abandon(self) -> list[Effect]:
@@ -98,10 +105,12 @@ class Reception:
 
         What the header of a binary one is made of is not looked at later, as its lines are not.
         """
-        is_cut = len(header_of(head)) == _WHOLE
-        if is_cut and self._offer.body is Body.BINARY and has_header(head):
+        if self._offer.body is not Body.BINARY:
+            return judge_head(head, self._max_hops)
+        is_cut = len(header_of(head)) == _WHOLE and has_header(head)
+        if is_cut:
             return replies.HEADER_TOO_BIG
-        return judge_head(head, self._max_hops)
+        return judge_lines(head) or judge_head(head, self._max_hops)
 
 
 def _line_ends(offer: Offer, listener: Listener) -> LineEnds | AsIs:

@@ -8,6 +8,7 @@ here waits, looks at a clock or touches a network. However the octets are cut, t
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from kernel.model.questions import (
     AdmissionAnswer,
@@ -26,9 +27,10 @@ from services.ingress.core.xclient import parse_xclient
 _PART_OF_PROXY_V2 = b"\0"
 MAX_COMMAND = 510
 """RFC 5321 §4.5.3.1.4, without the CRLF."""
-_MAX_COMMANDS = {b"MAIL": 1_357, b"RCPT": 1_060, b"AUTH": MAX_LINE}
+_MAX_MAIL, _MAX_RCPT = 1_357, 1_060
 """With what RFC 1870, 3030, 3461, 4865, 4954, 6152, 6531 and 8689 add."""
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]")
+"""Controls, and octets that are no UTF-8, as they are decoded here."""
 
 
 class Session(Receiving):
@@ -156,54 +158,47 @@ class Session(Receiving):
 
     def _proceed(self) -> list[Effect]:
         goes_on = True
-        while goes_on and self._may_read():
+        while goes_on and self._may_read() and (self._chunk or not self._lines.is_drained):
             if self._chunk is not None:
                 goes_on = self._read_chunk(self._chunk)
             elif self._data is not None:
                 goes_on = self._read_data(self._data)
+            elif (line := self._lines.next()) is None:
+                break
+            elif self._exchange is not None:
+                self._respond(self._exchange, line)
             else:
-                goes_on = self._read_line()
+                self._obey(line)
         return self._flush()
 
-    def _read_line(self) -> bool:
-        line = self._lines.next()
-        if line is None:
-            return False
-        if self._exchange is not None:
-            self._respond(self._exchange, line)
-        else:
-            self._obey(line)
-        return True
-
     def _obey(self, line: bytes) -> None:
-        word, _, rest = line.partition(b" ")
-        verb = word.upper()
+        verb = line.partition(b" ")[0].upper()
         if not self._helo_name and (verb == b"PROXY" or line == _PART_OF_PROXY_V2):
             self._hang_up(replies.NOT_YOUR_WORD)  # else its clients would pass for it
             return
-        refusal = self._refuse_line(line, verb)
-        if refusal is None:
-            _COMMANDS[verb](self, rest.decode().strip(" "))
+        command, text = _COMMANDS.get(verb, _UNKNOWN), line.decode("utf-8", "surrogateescape")
+        if len(line) > command.longest:
+            self._complain(command.too_long)
+        elif not text or not (text.isprintable() or _UNFIT.search(text) is None):
+            self._complain(replies.BAD_LINE)
+        elif command.needs_tls and self._tls is None and self._requires_tls:
+            self._complain(replies.TLS_FIRST)
+        else:
+            command.act(self, text[len(verb) :].strip(" "))
             return
-        self._complain(refusal)
         if verb == b"BDAT":
             self._lose_track()
 
-    def _refuse_line(self, line: bytes, verb: bytes) -> Reply | None:
-        if len(line) > _MAX_COMMANDS.get(verb, MAX_COMMAND):
-            return replies.AUTH_LINE_TOO_LONG if verb == b"AUTH" else replies.LINE_TOO_LONG
-        if not line or _CONTROL.search(line) or not (line.isascii() or _is_utf8(line)):
-            return replies.BAD_LINE
-        if verb not in _COMMANDS or (verb == b"XCLIENT" and not self._is_trusted):
-            return replies.UNKNOWN_COMMAND
-        if verb in _NEEDS_TLS and self._tls is None and self._doorway.requires_tls:
-            return replies.TLS_FIRST
-        return None
+    def on_unknown(self, _: str) -> None:
+        """Whatever else comes (RFC 5321 §4.2.4)."""
+        self._complain(replies.UNKNOWN_COMMAND)
 
     def on_xclient(self, argument: str) -> None:
         """XCLIENT: begin anew with another client, whom all that follows is about."""
         client = parse_xclient(argument, self._client)
-        if self._mail is not None:
+        if not self._is_trusted:
+            self._complain(replies.UNKNOWN_COMMAND)
+        elif self._mail is not None:
             self._complain(replies.NOT_IN_MAIL)
         elif client is None:
             self._complain(replies.BAD_XCLIENT)
@@ -250,29 +245,30 @@ class Session(Receiving):
             self._hang_up(replies.BYE)
 
 
-_COMMANDS: Mapping[bytes, Callable[[Session, str], None]] = {
-    b"EHLO": Session.on_ehlo,
-    b"HELO": Session.on_helo,
-    b"STARTTLS": Session.on_starttls,
-    b"AUTH": Session.on_auth,
-    b"MAIL": Session.on_mail,
-    b"RCPT": Session.on_rcpt,
-    b"DATA": Session.on_data,
-    b"BDAT": Session.on_bdat,
-    b"RSET": Session.on_rset,
-    b"XCLIENT": Session.on_xclient,
-    b"NOOP": Session.on_noop,
-    b"VRFY": Session.on_vrfy,
-    b"EXPN": Session.on_expn,
-    b"HELP": Session.on_help,
-    b"QUIT": Session.on_quit,
+class _Command(NamedTuple):
+    """What is done for a command, and what its line has to be like."""
+
+    act: Callable[[Session, str], None]
+    longest: int = MAX_COMMAND
+    too_long: Reply = replies.LINE_TOO_LONG
+    needs_tls: bool = False
+
+
+_COMMANDS: Mapping[bytes, _Command] = {
+    b"EHLO": _Command(Session.on_ehlo),
+    b"HELO": _Command(Session.on_helo),
+    b"STARTTLS": _Command(Session.on_starttls),
+    b"AUTH": _Command(Session.on_auth, MAX_LINE, replies.AUTH_LINE_TOO_LONG),
+    b"MAIL": _Command(Session.on_mail, _MAX_MAIL, needs_tls=True),
+    b"RCPT": _Command(Session.on_rcpt, _MAX_RCPT, needs_tls=True),
+    b"DATA": _Command(Session.on_data, needs_tls=True),
+    b"BDAT": _Command(Session.on_bdat),
+    b"RSET": _Command(Session.on_rset),
+    b"XCLIENT": _Command(Session.on_xclient),
+    b"NOOP": _Command(Session.on_noop),
+    b"VRFY": _Command(Session.on_vrfy, needs_tls=True),
+    b"EXPN": _Command(Session.on_expn, needs_tls=True),
+    b"HELP": _Command(Session.on_help),
+    b"QUIT": _Command(Session.on_quit),
 }
-_NEEDS_TLS = frozenset({b"MAIL", b"RCPT", b"DATA", b"VRFY", b"EXPN"})
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+_UNKNOWN = _Command(Session.on_unknown)

@@ -87,7 +87,7 @@ class Speech:
 
     def _flush(self) -> list[Effect]:
         """Return what is to be done; while an answer is due, what was said waits for it."""
-        if not self.is_waiting:
+        if self._said and not self.is_waiting:
             self._say_now()
         effects, self._effects = self._effects, []
         return effects

@@ -43,7 +43,7 @@ def _date(second: int) -> str:
 def _received(offer: Offer, hostname: str, date: str) -> str:
     tls = f" ({offer.tls.version} {offer.tls.cipher})" if offer.tls else ""
     whom = f"\r\n\tfor <{offer.recipients[0].address}>" if len(offer.recipients) == 1 else ""
-    rules = ", ".join(dict.fromkeys(offer.rules))
+    rules = offer.rules[0] if len(offer.rules) == 1 else ", ".join(dict.fromkeys(offer.rules))
     return (
         f"Received: from {offer.helo} ({literal(offer.client)})\r\n"
         f"\tby {hostname} with {offer.protocol}{tls}\r\n"

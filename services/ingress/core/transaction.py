@@ -39,9 +39,8 @@ class Transaction:
 
     def accept(self, recipient: Recipient, answer: RelayAnswer) -> None:
         """Let ``recipient`` in. Named twice, the first time counts."""
-        if recipient.address in self.recipients:
+        if self.recipients.setdefault(recipient.address, recipient) is not recipient:
             return
-        self.recipients[recipient.address] = recipient
         self.rules.append(answer.rule)
         self.submitter = self.submitter or answer.submitter
         self.is_from_stranger |= answer.stranger

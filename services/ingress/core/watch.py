@@ -33,18 +33,22 @@ class Times:
 
 
 class Watch:
-    """The clock of one connection. Nothing here runs: somebody looks at it now and then."""
+    """The clock of one connection. Nothing here runs: somebody looks at it now and then.
 
-    __slots__ = ("_began", "_octets", "_phase", "_since")
+    What has happened since the last look counts as of the next.
+    """
+
+    __slots__ = ("_began", "_has_moved", "_octets", "_phase", "_since")
 
     def __init__(self, now: float) -> None:
         self._began = self._since = now
         self._phase = Phase.COMMAND
+        self._has_moved = False
         self._octets = 0
 
-    def command(self, now: float) -> None:
+    def command(self) -> None:
         """Note that a command was answered: half a command is none."""
-        self._since = now
+        self._has_moved = True
 
     def content(self, octets: int) -> None:
         """Note that a message has grown."""
@@ -55,6 +59,8 @@ class Watch:
         if phase is not self._phase or phase is Phase.OURS:
             self._phase = phase
             self._begin(now)
+        if self._has_moved:
+            self._since, self._has_moved = now, False
         age, waited = now - self._began, now - self._since
         match phase:
             case Phase.DEAF:

@@ -94,6 +94,7 @@ def test_only_received_fields_of_the_header_count_as_hops():
 
     assert admission.judge_head(hop * 50 + b"\r\n" + hop * 50, 50) is None
     assert admission.judge_head(hop.lower() * 51, 50) == replies.TOO_MANY_HOPS
+    assert admission.judge_head((b"Received: a\r\n" * 51)[:-2], 50) == replies.TOO_MANY_HOPS
 
 
 def test_no_limit_is_no_limit():

@@ -28,8 +28,9 @@ def test_each_phase_has_its_time(phase, after, overdue):
 
 def test_an_answered_command_starts_the_time_anew_and_half_a_command_does_not():
     watch = Watch(0)
-    watch.command(200)
+    watch.command()
 
+    assert watch.look(Phase.COMMAND, 200, TIMES) is None
     assert watch.look(Phase.COMMAND, 499, TIMES) is None
     assert watch.look(Phase.COMMAND, 500, TIMES) is Overdue.IDLE
 
@@ -67,7 +68,7 @@ def test_a_session_ends_between_messages_and_at_last_within_one():
     watch.look(Phase.CONTENT, 9_999, TIMES)
     watch.content(5_000)
     assert watch.look(Phase.CONTENT, 10_100, TIMES) is None
-    watch.command(10_200)
+    watch.command()
 
     assert watch.look(Phase.COMMAND, 10_200, TIMES) is Overdue.LONG
     assert watch.look(Phase.CONTENT, 20_000, TIMES) is Overdue.LONG

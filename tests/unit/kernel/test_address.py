@@ -77,6 +77,22 @@ def test_what_is_written_is_read_back(local):
     assert Address.parse(str(address)) == address
 
 
+@pytest.mark.parametrize("domain", ["ours.test", "OURS.test", "XN--Bcher-2pa.test", "a.1", "-.a"])
+@given(st.text("aZ0.-+'xn", min_size=1, max_size=70))
+def test_a_plain_address_means_what_its_quoted_form_means(domain, local):
+    quoted = _read(f'"{local}"@{domain}')
+    is_dot_string = all(local.split("."))
+
+    assert _read(f"{local}@{domain}") == (quoted if is_dot_string else None)
+
+
+def _read(text: str) -> Address | None:
+    try:
+        return Address.parse(text)
+    except BadAddressError:
+        return None
+
+
 @given(st.text(max_size=100))
 def test_no_text_breaks_the_parser(text):
     try:
