@@ -1,16 +1,14 @@
 """HTTP between services: who asks shows the service credential; who cannot be asked is a value.
 
-The client is aiohttp, the cheapest measured on the hot hop. What is asked and
-answered stands in `kernel.model.questions`.
+What is asked and answered stands in `kernel.model.questions`.
 """
 
 import base64
 import hmac
 from typing import Self, TypeVar
 
-import aiohttp
-
 from kernel import wire
+from kernel.http_client import HttpClient
 
 T = TypeVar("T")
 
@@ -25,22 +23,19 @@ class Peer:
     """Another service, asked over HTTP with the service credential. Use as a context manager."""
 
     def __init__(self, url: str, token: str, *, timeout: float = 10.0) -> None:
+        """Ask at ``url``; raises `ValueError` if that names no server."""
         self._url = url.rstrip("/")
-        self._headers = {
+        fields = {
             "Authorization": f"{SERVICE_SCHEME} {token}",
             "Content-Type": "application/json",
         }
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
-        self._session: aiohttp.ClientSession | None = None
+        self._client = HttpClient(url, fields, timeout=timeout)
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(headers=self._headers, timeout=self._timeout)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._client.close()
 
     async def ask(self, path: str, question: object, kind: type[T]) -> T:
         """POST ``question``; return the answer. Raises `PeerUnavailableError`."""
@@ -48,18 +43,15 @@ class Peer:
 
     async def get(self, path: str, kind: type[T]) -> T:
         """GET ``path``; return the answer. Raises `PeerUnavailableError`."""
-        return await self._call("GET", path, None, kind)
+        return await self._call("GET", path, b"", kind)
 
-    async def _call(self, method: str, path: str, body: bytes | None, kind: type[T]) -> T:
-        if self._session is None:
-            raise PeerUnavailableError(f"{self._url} is closed")
+    async def _call(self, method: str, path: str, body: bytes, kind: type[T]) -> T:
         try:
-            async with self._session.request(method, self._url + path, data=body) as response:
-                data = await response.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            status, data = await self._client.request(method, path, body)
+        except OSError as error:
             raise PeerUnavailableError(f"{self._url}{path}: {error!r}") from error
-        if response.status != 200:  # noqa: PLR2004 - internal calls answer 200 or have failed
-            raise PeerUnavailableError(f"{self._url}{path} answered {response.status}")
+        if status != 200:  # noqa: PLR2004 - internal calls answer 200 or have failed
+            raise PeerUnavailableError(f"{self._url}{path} answered {status}")
         try:
             return wire.from_json(data, kind)
         except ValueError as error:
