@@ -64,12 +64,11 @@ class Limits:
         """Return ``answers``, but that too much is refused. ``is_new``: the message counts too."""
         judged = []
         for question, answer in zip(questions, answers, strict=True):
-            if answer.stranger or answer.submitter or question.login:
+            said = answer
+            if answer.stranger or answer.submitter or question.login:  # else from the LAN
                 said = self._judge(listener, question, answer, now, is_new=is_new)
-                is_new = is_new and not said.reply.is_positive
-                judged.append(said)
-            else:
-                judged.append(answer)  # from the LAN
+            is_new = is_new and not said.reply.is_positive
+            judged.append(said)
         return judged
 
     def levels(

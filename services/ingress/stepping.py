@@ -66,7 +66,7 @@ class Stepping(SMTP):
         self._settle()
 
     def _take_steps(self, next_step: _Step | None) -> None:
-        while next_step is not None and self._core is not None:
+        while next_step is not None and (core := self._core) is not None:
             step, args = next_step
             self._next_step = None
             try:
@@ -74,8 +74,10 @@ class Stepping(SMTP):
                     self._acts[type(effect)](self, effect)
             except Exception:  # noqa: BLE001 - our own fault is 451, never 5yz
                 _log.exception("a step failed", session=self._name())
-                self._stumble(self._core)
-            next_step = self._next_step
+                self._stumble(core)
+            if self._held and not core.is_busy:
+                self._hold(0)
+            next_step, self._next_step = self._next_step, None
 
     def _stumble(self, core: Session) -> None:
         self._next_step = None
@@ -87,8 +89,6 @@ class Stepping(SMTP):
         core = self._core
         if core is None:
             return
-        if self._held and not core.is_busy:
-            self._hold(0)
         if self._saw_eof and not core.is_waiting:
             self.transport.close()
         self._regulate()

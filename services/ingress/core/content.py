@@ -51,11 +51,13 @@ class DataReader:
 
 
 def _first_end(octets: bytes) -> int:
-    """Return where the first end begins, or -1: from behind, which is three times as fast."""
-    end = octets.rfind(_END)
-    while end > 0 and (earlier := octets.rfind(_END, 0, end + _HOLD)) >= 0:
-        end = earlier
-    return end
+    """Return where the first end begins, or -1.
+
+    From behind, which is three times as fast; mostly there is one, or none.
+    """
+    last = octets.rfind(_END)
+    has_more = last > 0 and octets.rfind(_END, 0, last + _HOLD) >= 0
+    return octets.find(_END) if has_more else last
 
 
 class AsIs:

@@ -88,6 +88,8 @@ def parse_mail(
         fields = _parameters(words, _mail_parameters(extended=extended, tls=tls, holds=holds))
     if isinstance(fields, Reply):
         return fields
+    if "hold_for" in fields and "hold_until" in fields:
+        return replies.BAD_PARAMETER
     try:
         is_null = not path and _NULL_PATH.match(argument)
         sender = None if is_null else _mailbox(path)
@@ -95,8 +97,6 @@ def parse_mail(
         return replies.BAD_SENDER
     if not path.isascii() and "smtputf8" not in fields:
         return replies.NEEDS_SMTPUTF8
-    if "hold_for" in fields and "hold_until" in fields:
-        return replies.BAD_PARAMETER
     return MailCommand(sender, **fields)
 
 

@@ -41,6 +41,12 @@ def test_what_follows_the_end_is_no_content():
     assert read(b"hi\r\n.\r\nQUIT\r\n") == (b"hi\r\n", b"QUIT\r\n", False)
 
 
+def test_of_many_ends_the_first_counts():
+    content, rest = DataReader().feed(b"a\r\n" + b".\r\n" * 1_000)
+
+    assert (content, rest) == (b"a\r\n", b".\r\n" * 999)
+
+
 @pytest.mark.parametrize(
     "fake",
     [

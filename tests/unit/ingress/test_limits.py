@@ -137,6 +137,17 @@ def test_a_message_counts_once_however_many_recipients_it_has():
     assert judge(limits, listener, STRANGER) == [(450, "message-rate-per-ip")]
 
 
+def test_a_message_counts_the_same_whether_its_recipients_come_in_one_breath_or_not():
+    listener = make_listener(message_rate_per_user=(Rate(1, 600),))
+    unmeasured = RelayAnswer(TAKEN, "local")
+    together, apart = Limits(), Limits()
+
+    for _ in range(2):
+        in_one_breath = judge(together, listener, unmeasured, BY_GRANT)
+        first = judge(apart, listener, unmeasured)
+        assert in_one_breath == first + judge(apart, listener, BY_GRANT, is_new=False)
+
+
 def test_strangers_hurt_neither_the_lan_nor_users_beside_them():
     listener = make_listener(
         message_rate_per_ip=(Rate(1, 60),), recipient_rate_per_ip=(Rate(1, 60),)
