@@ -5,18 +5,25 @@ redirects, encodings, tracing) cost more than asking and answering: see ADR 15.
 """
 
 import asyncio
+import socket
 import ssl
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
+from aiohappyeyeballs import AddrInfoType, start_connection
 
 CONNECTIONS = 100
 """So many requests are under way at a time; others wait."""
 KEEP = 15.0
 """Seconds for which a connection is kept that nobody uses: less than any server of ours waits."""
+KNOWN = 10.0
+"""Seconds for which addresses are known, unless one of them cannot be reached."""
+HEAD_START = 0.25
+"""Seconds that an address has before the next one is tried beside it (RFC 8305 §5)."""
 
 
 class BrokenAnswerError(ConnectionError):
@@ -32,7 +39,7 @@ class HttpClient:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url} is not http(s)://host[:port]")
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
-        self._host = parts.hostname
+        self._host = parts.hostname.encode("idna").decode()
         self._port = parts.port or (80 if self._tls is None else 443)
         self._folder = parts.path.rstrip("/")
         self._fields = _header({"Host": parts.netloc.rpartition("@")[2], **fields})
@@ -40,6 +47,9 @@ class HttpClient:
         self._free = asyncio.Semaphore(CONNECTIONS)
         self._idle: list[_Connection] = []
         self._is_closed = False
+        self._looking = asyncio.Lock()
+        self._addresses: deque[AddrInfoType] = deque()
+        self._known_until = 0.0
 
     async def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         """Return the status and the content of the answer.
@@ -49,9 +59,9 @@ class HttpClient:
         """
         head = f"{method} {self._folder}{path} HTTP/1.1\r\nContent-Length: {len(body)}\r\n"
         octets = b"".join((head.encode("ascii"), self._fields, body))
-        if self._is_closed:
-            raise ConnectionAbortedError("the client is closed")
         async with asyncio.timeout(self._timeout), self._free:
+            if self._is_closed:
+                raise ConnectionAbortedError("the client is closed")
             connection = self._take_idle() or await self._connect()
             try:
                 answer = await connection.ask(octets)
@@ -60,17 +70,36 @@ class HttpClient:
         return answer
 
     def close(self) -> None:
-        """Close what is idle, and the rest once it has its answers."""
+        """Close what is idle, and what is asked once it has answered; ask nothing more."""
         self._is_closed = True
         while self._idle:
             self._idle.pop().close()
 
     async def _connect(self) -> "_Connection":
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(
-            _Connection, self._host, self._port, ssl=self._tls
+        """Connect to the next of the server's addresses, or to one that answers sooner."""
+        addresses = await self._look_up()
+        try:
+            wire = await start_connection(addresses, happy_eyeballs_delay=HEAD_START)
+        except BaseException:
+            self._known_until = 0.0  # it may have moved
+            raise
+        name = self._host if self._tls is not None else None
+        _, connection = await asyncio.get_running_loop().create_connection(
+            _Connection, sock=wire, ssl=self._tls, server_hostname=name
         )
         return connection
+
+    async def _look_up(self) -> list[AddrInfoType]:
+        """Return the server's addresses, each time with another one first."""
+        loop = asyncio.get_running_loop()
+        async with self._looking:  # who comes meanwhile shares what is found
+            if loop.time() >= self._known_until:
+                kind = socket.SOCK_STREAM
+                found = await loop.getaddrinfo(self._host, self._port, type=kind)
+                self._addresses = deque(found)
+                self._known_until = loop.time() + KNOWN
+            self._addresses.rotate(-1)
+            return list(self._addresses)
 
     def _take_idle(self) -> "_Connection | None":
         """Return the connection that was used last, unless it has become too old."""
@@ -104,8 +133,13 @@ class _Connection(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can be asked: it is open, and owes nobody an answer."""
-        return self._is_open and self._answer is None
+        """Whether it can be asked: it is open, has sent everything and owes nobody an answer."""
+        return (
+            self._is_open
+            and self._answer is None
+            and not self._transport.is_closing()
+            and not self._transport.get_write_buffer_size()
+        )
 
     async def ask(self, octets: bytes) -> tuple[int, bytes]:
         """Send a request; return the status and the content of its answer."""
@@ -132,6 +166,8 @@ class _Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(BrokenAnswerError(repr(error)))
+        if not self._is_open:
+            self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Whoever waits gets no answer."""
@@ -139,6 +175,7 @@ class _Connection(asyncio.Protocol):
 
     def _fail(self, error: Exception) -> None:
         self._is_open = False
+        self._content.clear()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
         self._transport.abort()

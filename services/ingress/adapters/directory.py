@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Self
+from urllib.parse import quote
 
 from kernel.batching import Batcher
 from kernel.http import Peer, PeerUnavailableError
@@ -74,7 +75,7 @@ class HttpDirectory:
     async def listener(self, name: str) -> Listener:
         """Ask ``GET /internal/listeners/{name}``."""
         with _no_answer_is_no_answer():
-            return await self._peer.get(f"/internal/listeners/{name}", Listener)
+            return await self._peer.get(f"/internal/listeners/{quote(name)}", Listener)
 
     async def _decide_all(self, asked: Sequence[Questions]) -> Sequence[Answers]:
         questions = list(chain.from_iterable(asked))

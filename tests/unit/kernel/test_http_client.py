@@ -1,13 +1,15 @@
 """Questions over connections that are kept: whatever a server does, no answer goes astray."""
 
 import asyncio
+import socket
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 
 import pytest
 
 from kernel import http_client
 from kernel.http_client import BrokenAnswerError, HttpClient
+from kernel.tasks import end_all
 from tests.support.certificates import self_signed
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes"
@@ -36,9 +38,15 @@ class Server:
 
 
 @asynccontextmanager
-async def running(script, *, tls=None, patience=5.0, path=""):
-    server = Server(script)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
+async def running(script, *, tls=None, patience=5.0, path="", serves=Server):
+    server = serves(script)
+    serving = []
+
+    async def serve(reader, writer):
+        serving.append(asyncio.current_task())
+        await server.serve(reader, writer)
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     port = listening.sockets[0].getsockname()[1]
     scheme, host = ("https", "localhost") if tls else ("http", "127.0.0.1")
     client = HttpClient(f"{scheme}://{host}:{port}{path}", FIELDS, timeout=patience)
@@ -47,6 +55,7 @@ async def running(script, *, tls=None, patience=5.0, path=""):
     finally:
         client.close()
         listening.close()
+        await end_all(serving)
 
 
 def saying(*pieces):
@@ -173,6 +182,48 @@ async def test_who_speaks_unasked_is_not_asked_again(more):
     assert len(server.connections) == 2
 
 
+async def test_who_goes_on_unasked_is_left_alone():
+    gone = asyncio.Event()
+
+    async def script(_, writer):
+        writer.write(OK + OK)
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"x" * 10_000)
+                await writer.drain()
+        gone.set()
+
+    async with running(script) as (client, _):
+        await client.request("GET", "/")
+        async with asyncio.timeout(5):
+            await gone.wait()
+
+
+async def test_a_connection_that_is_being_closed_is_not_asked():
+    async with running(saying(OK)) as (client, server):
+        await client.request("GET", "/")
+        client._idle[0]._transport.close()
+        assert await client.request("GET", "/") == (200, b"yes")
+
+    assert len(server.connections) == 2
+
+
+async def test_an_answer_before_the_end_of_the_question_ends_the_connection():
+    class Hasty(Server):
+        async def serve(self, reader, writer):
+            if b"/much" not in await reader.readuntil(b"\r\n\r\n"):
+                writer.write(OK)
+            else:
+                writer.write(b"HTTP/1.1 413 Too much\r\nContent-Length: 0\r\n\r\n")
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(5)
+            writer.close()
+
+    async with running(saying(), serves=Hasty) as (client, _), asyncio.timeout(0.4):
+        assert await client.request("POST", "/much", bytes(20_000_000)) == (413, b"")
+        assert await client.request("GET", "/") == (200, b"yes")
+
+
 async def test_a_connection_that_was_idle_for_long_is_not_used(monkeypatch):
     async with running(saying(OK)) as (client, server):
         await client.request("GET", "/")
@@ -194,6 +245,83 @@ async def test_a_server_that_closes_meanwhile_costs_no_question():
             await asyncio.sleep(0.05)
 
 
+class Names:
+    """Stands in for DNS: ``addresses`` have the name ``auth.test``."""
+
+    def __init__(self, *addresses) -> None:
+        self.addresses = addresses
+        self.asked = 0
+
+    async def getaddrinfo(self, host, port, **_):
+        assert host == "auth.test"
+        self.asked += 1
+        await asyncio.sleep(0.01)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in self.addresses]
+
+
+@asynccontextmanager
+async def named(monkeypatch, names, *, patience=5.0):
+    """Yield a client of auth.test, and the port on which its addresses are asked."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", names.getaddrinfo)
+    client = HttpClient(f"http://auth.test:{port}", FIELDS, timeout=patience)
+    yield client, port
+    client.close()
+
+
+@asynccontextmanager
+async def served(server, address, port):
+    """Let ``server`` answer at ``address`` meanwhile."""
+    async with await asyncio.start_server(server.serve, address, port):
+        yield
+        await asyncio.sleep(0.01)  # its connections end
+
+
+async def test_the_addresses_of_a_name_are_asked_by_turns_and_looked_up_once(monkeypatch):
+    names = Names("127.0.0.2", "127.0.0.3")
+    one, other = Server(saying(b"", OK)), Server(saying(b"", OK))
+    async with AsyncExitStack() as stack:
+        client, port = await stack.enter_async_context(named(monkeypatch, names))
+        for server, address in zip((one, other), names.addresses, strict=True):
+            await stack.enter_async_context(served(server, address, port))
+        await asyncio.gather(*(client.request("GET", f"/{n}") for n in range(20)))
+        client.close()
+
+    assert [len(one.connections), len(other.connections)] == [10, 10]
+    assert names.asked == 1
+
+
+async def test_an_address_that_is_silent_keeps_nobody_waiting(monkeypatch):
+    names = Names("127.0.0.2", "127.0.0.3")
+    async with (
+        named(monkeypatch, names, patience=2) as (client, port),
+        served(Server(saying(OK)), "127.0.0.3", port),
+    ):
+        with socket.socket() as silent, ExitStack() as stack:
+            silent.bind(("127.0.0.2", port))
+            silent.listen(0)
+            for _ in range(3):  # more than it has room for
+                caller = stack.enter_context(socket.socket())
+                caller.settimeout(0)
+                caller.connect_ex(("127.0.0.2", port))
+            for _ in range(2):
+                assert await client.request("GET", "/") == (200, b"yes")
+                client._idle.pop().close()
+
+
+async def test_a_server_that_has_moved_is_found(monkeypatch):
+    names = Names("127.0.0.2")
+    async with named(monkeypatch, names) as (client, port):
+        with pytest.raises(ConnectionRefusedError):
+            await client.request("GET", "/")
+        names.addresses = ("127.0.0.3",)
+        async with served(Server(saying(OK)), "127.0.0.3", port):
+            assert await client.request("GET", "/") == (200, b"yes")
+            client.close()
+
+
 async def test_a_certificate_that_nobody_vouches_for_is_no_server(tmp_path, monkeypatch):
     context = self_signed(tmp_path)
     async with running(saying(OK), tls=context) as (client, _):
@@ -211,9 +339,11 @@ async def test_a_closed_client_asks_nobody():
     assert len(server.connections) == 1
 
 
-@pytest.mark.parametrize("url", ["", "auth:8000", "ftp://auth", "http://", "http:///x"])
+@pytest.mark.parametrize(
+    "url", ["", "auth:8000", "ftp://auth", "http://", "http:///x", "http://a..b"]
+)
 def test_a_url_without_a_server_is_refused(url):
-    with pytest.raises(ValueError, match="is not http"):
+    with pytest.raises(ValueError, match=r"is not http|label empty"):
         HttpClient(url, {}, timeout=1)
 
 
