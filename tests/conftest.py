@@ -7,6 +7,13 @@ from uuid import uuid4
 import pytest
 
 from tests.support.places import fresh_urls
+from tests.support.ports import free_port
+
+
+@pytest.fixture
+def own_port() -> int:
+    """A port that no outgoing connection of anybody can be given meanwhile."""
+    return free_port()
 
 
 @pytest.fixture(scope="session")

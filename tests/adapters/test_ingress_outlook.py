@@ -38,8 +38,8 @@ async def asked(house, listen):
 
 
 @pytest.fixture
-def listen(unused_tcp_port):
-    return f"127.0.0.1:{unused_tcp_port}"
+def listen(own_port):
+    return f"127.0.0.1:{own_port}"
 
 
 async def test_who_has_not_the_credential_hears_nothing(tmp_path, listen):

@@ -2,7 +2,6 @@
 
 import asyncio
 import smtplib
-import socket
 import ssl
 from contextlib import suppress
 
@@ -16,6 +15,7 @@ from services.ingress.main import serve
 from services.ingress.settings import Settings
 from tests.dialogs.house import Client, open_house, soon
 from tests.support.fakes import DictBlobs, RecordingBus, make_platform
+from tests.support.ports import free_port
 
 MESSAGE = b"From: ann@ours.test\r\nSubject: hi\r\n\r\nhello\r\n"
 BIG = b"Subject: big\r\n\r\n" + (b"x" * 70 + b"\r\n") * 20_000
@@ -478,10 +478,7 @@ async def test_serve_is_ready_once_auth_has_spoken(tmp_path):
 
 
 async def test_several_processes_can_share_a_port(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"listen_mx": f"127.0.0.1:{port}", "reuse_port": True}
+    shared = {"listen_mx": f"127.0.0.1:{free_port()}", "reuse_port": True}
     async with open_house(tmp_path, **shared) as one, open_house(tmp_path, **shared) as other:
         assert one.address() == other.address()
 

@@ -68,8 +68,8 @@ async def served(auth):
 
 
 @pytest.fixture
-def port(unused_tcp_port):
-    return unused_tcp_port
+def port(own_port):
+    return own_port
 
 
 @pytest.fixture

@@ -136,9 +136,9 @@ async def test_whatever_else_happens_the_mail_waits(answers):
     assert carried.replies == {ANN: UNAVAILABLE}
 
 
-async def test_a_keeper_that_is_away_makes_mail_wait(unused_tcp_port):
+async def test_a_keeper_that_is_away_makes_mail_wait(own_port):
     with pytest.raises(MailboxUnavailableError):
-        await mailboxes_at(f"127.0.0.1:{unused_tcp_port}").deliver(ANN, "key", chunks(MESSAGE))
+        await mailboxes_at(f"127.0.0.1:{own_port}").deliver(ANN, "key", chunks(MESSAGE))
 
 
 async def test_a_silent_keeper_is_given_up(monkeypatch):

@@ -46,11 +46,9 @@ async def running(coroutine):
         await asyncio.wait([task])
 
 
-async def test_mail_that_came_while_auth_was_away_is_routed_once_it_is_back(
-    tmp_path, unused_tcp_port
-):
+async def test_mail_that_came_while_auth_was_away_is_routed_once_it_is_back(tmp_path, own_port):
     got = asyncio.Queue()
-    settings = {"auth_url": f"http://127.0.0.1:{unused_tcp_port}"}
+    settings = {"auth_url": f"http://127.0.0.1:{own_port}"}
     async with sqlite.connect(f"sqlite:///{tmp_path}/bus.db", grace=timedelta(seconds=2)) as bus:
         platform = make_platform(bus=bus, settings=settings)
         async with (
@@ -62,7 +60,7 @@ async def test_mail_that_came_while_auth_was_away_is_routed_once_it_is_back(
             while not platform.health.troubles().get("router: auth"):  # noqa: ASYNC110 - no event
                 await asyncio.sleep(0.02)
 
-            async with auth_on(unused_tcp_port):
+            async with auth_on(own_port):
                 assert await got.get() == make_leg(BOB)
 
             assert platform.health.troubles() == {}

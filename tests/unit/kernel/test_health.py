@@ -7,8 +7,8 @@ from kernel.health import Health, serve_health
 
 
 @pytest.fixture
-def listen(unused_tcp_port):
-    return f"127.0.0.1:{unused_tcp_port}"
+def listen(own_port):
+    return f"127.0.0.1:{own_port}"
 
 
 async def get(listen, path):

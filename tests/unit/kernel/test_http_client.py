@@ -11,6 +11,7 @@ from kernel import http_client
 from kernel.http_client import BrokenAnswerError, HttpClient
 from kernel.tasks import end_all
 from tests.support.certificates import self_signed
+from tests.support.ports import free_port
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes"
 FIELDS = {"Authorization": "Bearer secret"}
@@ -262,9 +263,7 @@ class Names:
 @asynccontextmanager
 async def named(monkeypatch, names, *, patience=5.0):
     """Yield a client of auth.test, and the port on which its addresses are asked."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", names.getaddrinfo)
     client = HttpClient(f"http://auth.test:{port}", FIELDS, timeout=patience)
     yield client, port
