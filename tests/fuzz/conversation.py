@@ -152,7 +152,7 @@ class Conversation:
         self.waits_for: effects.Effect | None = None
         self.tls: effects.Tls | None = None
         self.in_lan = False
-        self.login = ""
+        self.is_granted = False
         self.said = b""
         self.is_closed = False
         self.mails: dict[str, _Mail] = {}
@@ -212,7 +212,7 @@ class Conversation:
             case effects.Login():
                 self.log_in(how)
             case effects.StartTls():
-                self.tls, self.login = TLS, ""
+                self.tls, self.is_granted = TLS, False
                 self.check(self.core.secured(TLS))
             case effects.Take() | effects.Seal():
                 self.check(self.core.stored(STORED.get(how, replies.TRY_LATER)))
@@ -232,8 +232,18 @@ class Conversation:
 
     def log_in(self, how: Say) -> None:
         if how is Say.YES:
-            self.login = LOGIN
+            self.is_granted = True
         self.check(self.core.logged_in(LOGINS.get(how)))
+
+    @property
+    def login(self) -> str:
+        """Return as whom the session has let its client in: nobody whom auth has not granted.
+
+        Later than auth, where the client has the last word of the exchange.
+        """
+        login = self.core._login
+        assert login in (("", LOGIN) if self.is_granted else ("",)), login
+        return login
 
     # What has to hold.
 
@@ -246,7 +256,7 @@ class Conversation:
             if isinstance(effect, WAITS):
                 self.waits_for = effect
             if isinstance(effect, effects.Introduced):
-                self.login, self.in_lan = "", False
+                self.is_granted, self.in_lan = False, False
             self.check_one(effect)
         if not self.is_closed:
             assert self.core.is_waiting == (self.waits_for is not None)

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.model.questions import TlsMode
+from services.ingress.core import effects
 from tests.fuzz.conversation import Conversation, Do, Say, make_listener
 from tests.fuzz.words import MAIL, WORDS
 
@@ -51,3 +52,21 @@ def test_whoever_was_sent_away_before_tls_is_asked_nothing_more():
     sent_away = Conversation(implicit).play([Do.LEAVE, Say.YES])
 
     assert sent_away.is_closed
+
+
+def test_who_has_not_confirmed_what_auth_granted_is_not_logged_in():
+    listener = next(
+        one
+        for one in map(make_listener, range(2**16))
+        if one.tls is TlsMode.STARTTLS and {"SCRAM-SHA-256", "PLAIN"} <= set(one.mechanisms)
+    )
+    hello = b"EHLO client.example\r\n"
+    under_tls = [Say.YES, hello, b"STARTTLS\r\n", Say.YES, hello]
+    scram = [b"AUTH SCRAM-SHA-256 biwsbj1hbm4scj14\r\n", Say.GO_ON, b"STARTTLS\r\n", Say.YES]
+
+    one = Conversation(listener).play([*under_tls, *scram])
+    assert one.is_granted
+    assert not one.login
+
+    one.play([hello, b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n"])
+    assert isinstance(one.waits_for, effects.Login)
