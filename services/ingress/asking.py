@@ -53,8 +53,11 @@ class Asking(Stepping):
         judged = self._entrance.limits.judge(
             doorway.listener, effect.questions, answers, now, is_new=is_new
         )
-        if is_new and any(answer.reply.is_positive for answer in judged):
-            self._counted = effect.mail
+        if is_new:
+            for answer in judged:
+                if answer.reply.is_positive:
+                    self._counted = effect.mail
+                    break
         return judged
 
     def _login(self, effect: effects.Login) -> None:

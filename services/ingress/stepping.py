@@ -91,7 +91,8 @@ class Stepping(SMTP):
             return
         if self._saw_eof and not core.is_waiting:
             self.transport.close()
-        self._regulate()
+        if self._is_ahead or self._is_choked or self._is_paused or self._upload is not None:
+            self._regulate()
 
     def _regulate(self) -> None:
         """Read on, unless somebody cannot keep up: the client, the store, or we."""

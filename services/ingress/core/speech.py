@@ -88,6 +88,7 @@ class Speech:
     def _flush(self) -> list[Effect]:
         """Return what is to be done; while an answer is due, what was said waits for it."""
         if self._said and not self.is_waiting:
-            self._say_now()
+            self._effects.append(Say(self._said))
+            self._said = b""
         effects, self._effects = self._effects, []
         return effects
