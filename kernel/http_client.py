@@ -178,7 +178,6 @@ class _Connection(asyncio.Protocol):
         self._content.clear()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
-        self._transport.abort()
 
     # What httptools tells us.
 

@@ -4,7 +4,7 @@ Recipients that come in one breath are asked about together.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from kernel.model.envelope import Recipient
 from kernel.model.questions import RelayAnswer, RelayQuestion
@@ -73,11 +73,12 @@ class Mailing(Identity):
         self._complain(refusal)
 
     def _begin_mail(self, command: MailCommand) -> None:
-        refusal = judge_size(command.size, self._doorway.listener.max_message_size)
         until = self._release(command)
-        if isinstance(until, Reply):
-            refusal, until = refusal or until, None
-        refusal = refusal or self._doorway.at_mail()
+        refusal = (
+            judge_size(command.size, self._doorway.listener.max_message_size)
+            or self._refuse_hold(until)
+            or self._doorway.at_mail()
+        )
         if refusal is not None:
             self._refuse_mail(refusal)
             return
@@ -85,13 +86,16 @@ class Mailing(Identity):
         self._mail = Transaction(self._doorway.new_id(), command, until)
         self._say(replies.SENDER_OK)
 
-    def _release(self, command: MailCommand) -> datetime | Reply | None:
-        """Return when the mail may go on (RFC 4865), None for at once; or why not so late."""
-        if command.hold_for is None and command.hold_until is None:
+    def _release(self, command: MailCommand) -> datetime | None:
+        """Return when the mail may go on (RFC 4865); None for at once."""
+        if command.hold_for is not None:
+            return self._doorway.now() + command.hold_for
+        return command.hold_until
+
+    def _refuse_hold(self, until: datetime | None) -> Reply | None:
+        if until is None or until <= self._doorway.now() + self._doorway.max_hold:
             return None
-        now = self._doorway.now()
-        until = command.hold_until or now + (command.hold_for or timedelta(0))
-        return until if until <= now + self._doorway.max_hold else replies.HELD_TOO_LONG
+        return replies.HELD_TOO_LONG
 
     def on_rcpt(self, argument: str) -> None:
         """RCPT (§4.1.1.3)."""

@@ -321,7 +321,7 @@ async def test_a_server_that_has_moved_is_found(monkeypatch):
             client.close()
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_no_server(tmp_path, monkeypatch):
+async def test_a_certificate_that_nobody_vouches_for_is_no_server(tmp_path):
     context = self_signed(tmp_path)
     async with running(saying(OK), tls=context) as (client, _):
         with pytest.raises(ssl.SSLCertVerificationError):
